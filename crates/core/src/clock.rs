@@ -1,0 +1,82 @@
+//! Time as the rules see it: handed in, never asked for.
+//!
+//! Owns: the two kinds of time. Wall time ([`Timestamp`]) only labels versions; order is by revision and no wall
+//! clock decides anything (`decisions.md` 12). Elapsed time ([`Moment`]) runs deadlines. Does not own: a real clock.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// 100-nanosecond ticks from 0001-01-01 to 1970-01-01, the epoch of version ids (spec §2.7).
+const DOTNET_EPOCH_TICKS: u64 = 621_355_968_000_000_000;
+
+/// Wall time: 100-nanosecond ticks since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From ticks of 100 ns since the Unix epoch.
+    pub const fn from_ticks(ticks: u64) -> Self {
+        Self(ticks)
+    }
+
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_unix_ms(ms: u64) -> Self {
+        Self(ms * 10_000)
+    }
+
+    /// Ticks of 100 ns since the Unix epoch.
+    pub const fn ticks(self) -> u64 {
+        self.0
+    }
+
+    /// Milliseconds since the Unix epoch, as `DataStoreKeyInfo.CreatedTime` shows them (spec §2.8).
+    pub const fn unix_ms(self) -> u64 {
+        self.0 / 10_000
+    }
+
+    /// Ticks of 100 ns since 0001-01-01, as version ids show them (spec §2.7).
+    pub const fn dotnet_ticks(self) -> u64 {
+        self.0 + DOTNET_EPOCH_TICKS
+    }
+
+    /// The UTC clock hour, counted from the Unix epoch (spec §2.7: one backup an hour).
+    pub const fn hour(self) -> u64 {
+        self.0 / (3_600 * 10_000_000)
+    }
+
+    /// The next tick: times of one key's versions never stand still (`decisions.md` 12).
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Elapsed time since the process started: what deadlines are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// A moment this long after the start of the process.
+    pub const fn after_start(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0 + rhs)
+    }
+}
+
+/// Both kinds of time. The one seam through which time enters.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Wall time, for version ids and times only.
+    fn wall(&self) -> Timestamp;
+    /// Elapsed time, for deadlines and cache ages.
+    fn now(&self) -> Moment;
+}

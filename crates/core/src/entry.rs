@@ -1,0 +1,91 @@
+//! What is stored under a key: one revision of it, with everything that `DataStoreKeyInfo` shows.
+//!
+//! Owns: the state of a key at one revision and how version ids are written. Does not own: how one revision follows
+//! from another (`ops`), nor which old ones are kept (`versioning`).
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::value::Value;
+
+/// What a write may pass beside the value. Omitted means cleared (spec §2.3.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attributes {
+    /// Ids of the users whom the entry concerns; at most 4.
+    pub user_ids: Vec<i64>,
+    /// A JSON object; empty bytes for none.
+    pub metadata: Bytes,
+}
+
+/// One revision of a key. Revision 0 is a key that was never written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// Counts the accepted writes of the key, removals included (A4: grows by one).
+    pub revision: u64,
+    /// When the key was first written.
+    pub created: Timestamp,
+    /// When this revision was accepted; grows with every revision.
+    pub updated: Timestamp,
+    /// The value; `None` for a tombstone and for a key that was never written.
+    pub value: Option<Value>,
+    /// User ids and metadata.
+    pub attributes: Attributes,
+}
+
+impl Entry {
+    /// The revision that follows this one when `value` is written at `at`.
+    #[must_use]
+    pub fn successor(&self, value: Option<Value>, attributes: Attributes, at: Timestamp) -> Self {
+        let updated = if self.revision == 0 { at } else { at.max(self.updated.next()) };
+        let created = if self.revision == 0 { updated } else { self.created };
+        Self { revision: self.revision + 1, created, updated, value, attributes }
+    }
+
+    /// The version id that scripts see.
+    pub fn version(&self) -> VersionId {
+        VersionId { created: self.created, revision: self.revision, updated: self.updated }
+    }
+
+    /// Bytes that its value and attributes take.
+    pub fn payload_bytes(&self) -> usize {
+        self.value.as_ref().map_or(0, |v| v.json().len()) + self.attributes.metadata.len() + self.attributes.user_ids.len() * 8
+    }
+}
+
+/// A version id: `CCCCCCCCCCCCCCCC.NNNNNNNNNN.VVVVVVVVVVVVVVVV.01` (spec §2.7), C and V in .NET ticks as hex.
+/// Its order as text is the order of the revisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionId {
+    created: Timestamp,
+    revision: u64,
+    updated: Timestamp,
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016X}.{:010}.{:016X}.01", self.created.dotnet_ticks(), self.revision, self.updated.dotnet_ticks())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_ids_match_the_documented_sample() {
+        // Spec §2.7: 08D9E6A3F2188CFF is 2022-02-02T23:30:06.5388799Z.
+        let created = Timestamp::from_ticks(16_438_446_065_388_799);
+        let entry = Entry { revision: 3, created, updated: created, ..Entry::default() };
+        assert_eq!(entry.version().to_string(), "08D9E6A3F2188CFF.0000000003.08D9E6A3F2188CFF.01");
+    }
+
+    #[test]
+    fn times_grow_even_when_the_clock_goes_back() {
+        let at = Timestamp::from_unix_ms(1_000);
+        let first = Entry::default().successor(Some(Value::integer(1)), Attributes::default(), at);
+        let second = first.successor(None, Attributes::default(), Timestamp::from_unix_ms(500));
+        assert_eq!((second.revision, second.created, second.updated), (2, at, at.next()));
+    }
+}

@@ -1,0 +1,166 @@
+//! The one error table: what a failed call raises, and whether it may have been applied.
+//!
+//! Owns: Roblox's codes and names (spec §5), the three outcome classes (`ownership-protocol.md` §0.8), and our own
+//! texts with their class in them (`decisions.md` 17). Does not own: how an error is raised in Luau, nor what a
+//! backend does about a bad connection (`backend::BackendError`).
+
+use std::fmt;
+
+/// What is known about the effect of a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Surely not applied, now or later (I3).
+    Fail,
+    /// May have been applied; a read with `UseCache=false` tells.
+    Unknown,
+}
+
+/// Code and name of an error (spec §5.2). The code is API, the text is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// 101
+    KeyNameEmpty,
+    /// 102
+    KeyNameLimit,
+    /// 103
+    ValueNotAllowed,
+    /// 104
+    CantStoreValue,
+    /// 105
+    ValueTooLarge,
+    /// 401
+    DataModelNoAccess,
+    /// 502
+    RequestRejected,
+    /// 511
+    AttributeSizeTooLarge,
+    /// 512
+    UserIdLimitExceeded,
+    /// 513
+    AttributeFormatError,
+    /// Raised at the call, without a code: a missing or wrong argument.
+    Argument,
+}
+
+impl ErrorCode {
+    /// The number scripts find at the start of the text, if it has one.
+    pub const fn number(self) -> Option<u16> {
+        Some(match self {
+            Self::KeyNameEmpty => 101,
+            Self::KeyNameLimit => 102,
+            Self::ValueNotAllowed => 103,
+            Self::CantStoreValue => 104,
+            Self::ValueTooLarge => 105,
+            Self::DataModelNoAccess => 401,
+            Self::RequestRejected => 502,
+            Self::AttributeSizeTooLarge => 511,
+            Self::UserIdLimitExceeded => 512,
+            Self::AttributeFormatError => 513,
+            Self::Argument => return None,
+        })
+    }
+
+    /// The name that log lines show (spec §5.1).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeyNameEmpty => "KeyNameEmpty",
+            Self::KeyNameLimit => "KeyNameLimit",
+            Self::ValueNotAllowed => "ValueNotAllowed",
+            Self::CantStoreValue => "CantStoreValue",
+            Self::ValueTooLarge => "ValueTooLarge",
+            Self::DataModelNoAccess => "DataModelNoAccess",
+            Self::RequestRejected => "RequestRejected",
+            Self::AttributeSizeTooLarge => "AttributeSizeTooLarge",
+            Self::UserIdLimitExceeded => "UserIdLimitExceeded",
+            Self::AttributeFormatError => "AttributeFormatError",
+            Self::Argument => "InvalidArgument",
+        }
+    }
+
+    /// An error of this code that was surely not applied.
+    pub fn error(self, message: impl fmt::Display) -> CallError {
+        let text = match self.number() {
+            Some(number) => format!("{number}: {message}"),
+            None => message.to_string(),
+        };
+        CallError { code: self, outcome: Outcome::Fail, text: text.into() }
+    }
+}
+
+/// Why a call failed. Its text is what scripts see, to the letter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct CallError {
+    /// Roblox's code.
+    pub code: ErrorCode,
+    /// Whether it may have been applied.
+    pub outcome: Outcome,
+    /// `"<code>: <message>"`, or the bare message where Roblox shows no code.
+    pub text: Box<str>,
+}
+
+impl CallError {
+    /// A wrong or missing argument, raised at the call.
+    pub fn argument(message: impl fmt::Display) -> Self {
+        ErrorCode::Argument.error(message)
+    }
+
+    /// The store cannot do it now; nothing was applied.
+    pub fn unavailable(reason: impl fmt::Display) -> Self {
+        ErrorCode::RequestRejected
+            .error(format_args!("API Services rejected request with error. {reason} (not applied)"))
+    }
+
+    /// The store was asked and did not say; it may have been applied.
+    pub fn unknown(reason: impl fmt::Display) -> Self {
+        let text = format!(
+            "502: API Services rejected request with error. {reason} (outcome unknown, verify with UseCache=false)"
+        );
+        Self { code: ErrorCode::RequestRejected, outcome: Outcome::Unknown, text: text.into() }
+    }
+
+    /// More bytes are waiting to be saved than memory is set aside for (`decisions.md` 14).
+    pub fn memory_full() -> Self {
+        Self::unavailable("Too much data is waiting to be saved.")
+    }
+
+    /// The deadline passed before the write was handed to the store.
+    pub fn timed_out() -> Self {
+        Self::unavailable("The request timed out in the queue.")
+    }
+
+    /// The key failed again and again and is set aside (`limits::QUARANTINE`).
+    pub fn quarantined() -> Self {
+        Self::unavailable("The key is quarantined after repeated internal errors.")
+    }
+
+    /// A fault inside Clawstore ended this call alone.
+    pub fn internal() -> Self {
+        Self::unavailable("An internal error ended the request.")
+    }
+
+    /// The VM or game that asked is gone.
+    pub fn abandoned() -> Self {
+        Self::unavailable("The server that made the request has closed.")
+    }
+
+    /// The game is closing (spec §5.2).
+    pub fn closing() -> Self {
+        ErrorCode::DataModelNoAccess.error("DataModel is inaccessible when the game is shutting down. (not applied)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_carry_code_and_class() {
+        assert_eq!(ErrorCode::KeyNameEmpty.error("Key name can't be empty.").to_string(), "101: Key name can't be empty.");
+        assert!(CallError::unavailable("Disk full.").text.ends_with("(not applied)"));
+        let unknown = CallError::unknown("Lost.");
+        assert_eq!(unknown.outcome, Outcome::Unknown);
+        assert!(unknown.text.starts_with("502: ") && unknown.text.contains("UseCache=false"));
+        assert!(CallError::closing().text.starts_with("401: "));
+    }
+}

@@ -1,0 +1,496 @@
+//! Who writes next on one key, and on what.
+//!
+//! Owns: the speculative head of a key (the newest accepted revision, durable or not), acceptance of updates on
+//! their base only (A6), the place of an update that must run again and of what its VM sent after it, exclusive
+//! turns, and running again what was built on a write that failed (`decisions.md` 7-9).
+//!
+//! Does not own: durability (`write_batch` keeps every accepted write with its caller until it is settled), transforms
+//! (they run in the VM), messages and timers (the key actor).
+//!
+//! Order: calls of one VM on one key are accepted in the order they came. An update that lost a race is *held* with
+//! its later ones behind it; other VMs pass. Only an exclusive turn (`limits::TURN_MAX`) makes other VMs wait.
+//!
+//! When a write fails, everything after it was built on sand. The flusher says `Broken`, the machine stops accepting
+//! and *recalls* what the flusher still has of the key; both sides' messages are in order, so the recall brings back
+//! exactly what was accepted after the durable revision, and it is applied again, in order, ahead of newer calls.
+
+mod held;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use held::{Held, Turn};
+
+use crate::clock::{Moment, Timestamp};
+use crate::entry::Entry;
+use crate::error::CallError;
+use crate::limits::{RACES_BEFORE_TURN, TURN_MAX};
+use crate::ops::{Applied, CallResult, Reply, Request, Update};
+use crate::versioning::Retention;
+
+/// One Luau VM (or one Rust task) that calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VmId(pub u64);
+
+/// One call: which VM made it, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Writer {
+    /// The VM.
+    pub vm: VmId,
+    /// The call's number in that VM.
+    pub op: u64,
+}
+
+/// What an update was computed from. The writer tells apart two revisions of one number, of which one failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Base {
+    /// The revision read.
+    pub revision: u64,
+    /// Who wrote it; `None` if it came from the store.
+    pub writer: Option<Writer>,
+}
+
+/// The newest accepted revision of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The state.
+    pub entry: Arc<Entry>,
+    /// Who wrote it; `None` if it came from the store.
+    pub writer: Option<Writer>,
+}
+
+impl Head {
+    /// A revision read from the store.
+    pub fn stored(entry: Arc<Entry>) -> Self {
+        Self { entry, writer: None }
+    }
+
+    /// What an update that reads this head is based on.
+    pub fn base(&self) -> Base {
+        Base { revision: self.entry.revision, writer: self.writer }
+    }
+
+    /// The head after a call of `writer`, as the machine will make it if nothing comes between.
+    ///
+    /// # Errors
+    /// The call's own refusal; the head stays.
+    pub fn after(&self, writer: Writer, request: &Request, at: Timestamp) -> Result<Self, CallError> {
+        Ok(match request.apply(&self.entry, at)? {
+            Applied::Write { entry, .. } => Self { entry, writer: Some(writer) },
+            Applied::Reply(_) => self.clone(),
+        })
+    }
+}
+
+/// Where the answer to a call goes.
+pub trait Caller {
+    /// Nobody will take the answer or run a transform: the VM or task is gone.
+    fn is_gone(&self) -> bool;
+}
+
+/// One call on its way.
+#[derive(Debug)]
+pub struct Op<C> {
+    /// Who calls.
+    pub writer: Writer,
+    /// When it was called: the time its revision will carry.
+    pub at: Timestamp,
+    /// When it must have been answered.
+    pub deadline: Moment,
+    /// What is called.
+    pub request: Request,
+    /// Where the answer goes.
+    pub caller: C,
+}
+
+/// Something accepted, on its way to durability. Kept by the flusher, in order, until it is settled.
+#[derive(Debug)]
+pub enum Item<C> {
+    /// A new revision.
+    Write {
+        /// The call.
+        op: Box<Op<C>>,
+        /// The revision it made.
+        entry: Arc<Entry>,
+        /// Its answer, once durable.
+        reply: Reply,
+        /// The revision before it becomes a version (`versioning`).
+        keep_previous: bool,
+    },
+    /// An answer that shows a revision which is not durable yet (I4).
+    Gate {
+        /// The call.
+        op: Box<Op<C>>,
+        /// Its answer, once durable.
+        result: CallResult,
+    },
+}
+
+impl<C> Item<C> {
+    /// The call.
+    pub fn op(&self) -> &Op<C> {
+        match self {
+            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+        }
+    }
+
+    /// The call, to be made again.
+    pub fn into_op(self) -> Box<Op<C>> {
+        match self {
+            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+        }
+    }
+}
+
+/// A VM's answer to [`Effect::AskRerun`], for one of its updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rerun {
+    /// Number of the call in its VM.
+    pub op: u64,
+    /// The new result and its base; `None` if the transform failed and the call has ended in the VM.
+    pub update: Option<Update>,
+}
+
+/// What can happen to a key.
+#[derive(Debug)]
+pub enum Input<C> {
+    /// A call.
+    Call(Box<Op<C>>),
+    /// A VM ran its held updates again.
+    Rerun(VmId, Vec<Rerun>),
+    /// A VM is gone: whatever waits for it ends.
+    VmGone(VmId),
+    /// This revision is durable.
+    Persisted(u64),
+    /// A write failed; what was accepted after it cannot stand.
+    Broken,
+    /// The answer to the recall of this number: what the flusher had of the key, in order, and the durable state if
+    /// the flusher knows it.
+    Recalled(u64, Vec<Box<Op<C>>>, Option<Arc<Entry>>),
+    /// The durable state, read again for the recall of this number.
+    Reloaded(u64, Arc<Entry>),
+    /// Time has passed.
+    Tick,
+}
+
+/// What the shell must do.
+#[derive(Debug)]
+pub enum Effect<C> {
+    /// Hand to the flusher.
+    Submit(Item<C>),
+    /// Answer a call.
+    Answer(Box<Op<C>>, CallResult),
+    /// Ask a VM to run the held call `op`, and its later ones on this key, on the head as it is now.
+    AskRerun(Writer),
+    /// Ask the flusher for everything it has of the key. The number tells a late answer from the awaited one.
+    Recall(u64),
+    /// Read the durable state again, then `Input::Reloaded` with the same number.
+    Reload(u64),
+    /// Send `Input::Tick` then.
+    WakeAt(Moment),
+}
+
+/// The state of one key.
+#[derive(Debug)]
+pub struct KeyMachine<C> {
+    retention: Retention,
+    head: Head,
+    durable: u64,
+    held: Vec<Held<C>>,
+    turn: Option<Turn>,
+    /// Calls that wait for a turn to end or for a recall, in order.
+    queue: VecDeque<Box<Op<C>>>,
+    /// What was recalled, in order, while the last recall is awaited.
+    recalled: VecDeque<Box<Op<C>>>,
+    recalling: bool,
+    /// Number of the last recall.
+    recalls: u64,
+    /// The state that the flusher knows is not the stored one.
+    stale: bool,
+}
+
+impl<C: Caller> KeyMachine<C> {
+    /// A key whose durable state is `entry`.
+    pub fn new(retention: Retention, entry: Arc<Entry>) -> Self {
+        let (durable, head) = (entry.revision, Head::stored(entry));
+        let (held, turn, queue, recalled) = (Vec::new(), None, VecDeque::new(), VecDeque::new());
+        Self { retention, head, durable, held, turn, queue, recalled, recalling: false, recalls: 0, stale: false }
+    }
+
+    /// Starts over after a fault inside `step`: keeps the calls that wait here, trusts nothing else, and recalls what
+    /// the flusher has.
+    #[must_use]
+    pub fn rebuild(self, out: &mut Vec<Effect<C>>) -> Self {
+        let mut machine = Self::new(self.retention, Arc::default());
+        machine.recalls = self.recalls;
+        machine.recalled = self.recalled;
+        machine.stale = self.stale;
+        machine.queue = self.held.into_iter().flat_map(|held| held.ops).chain(self.queue).collect();
+        machine.recall(out);
+        machine
+    }
+
+    /// The newest accepted revision, for VMs to run transforms on. Not durable: never shown in an answer.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The held call that a VM was asked to run again.
+    pub fn held(&self, vm: VmId) -> Option<&Op<C>> {
+        self.held.iter().find(|h| h.vm() == vm).map(Held::front)
+    }
+
+    /// Nothing waits in here.
+    pub fn is_idle(&self) -> bool {
+        self.held.is_empty() && self.queue.is_empty() && self.recalled.is_empty() && !self.recalling
+    }
+
+    /// Takes one input and appends what must be done.
+    pub fn step(&mut self, now: Moment, input: Input<C>, out: &mut Vec<Effect<C>>) {
+        match input {
+            Input::Call(op) => self.admit(now, op, out),
+            Input::Rerun(vm, reruns) => self.rerun(now, vm, reruns, out),
+            Input::VmGone(vm) => self.vm_gone(now, vm, out),
+            Input::Persisted(revision) => self.durable = self.durable.max(revision),
+            Input::Broken => self.recall(out),
+            Input::Recalled(number, ops, durable) => self.recalled(now, number, ops, durable, out),
+            Input::Reloaded(number, entry) => self.reloaded(now, number, entry, out),
+            Input::Tick => self.tick(now, out),
+        }
+        debug_assert!(self.recalling || self.durable <= self.head.entry.revision, "A4: durable ≤ accepted");
+    }
+
+    /// Finds the place of a call: queue, behind a held call of its VM, or the head.
+    fn admit(&mut self, now: Moment, op: Box<Op<C>>, out: &mut Vec<Effect<C>>) {
+        let vm = op.writer.vm;
+        let is_write = op.request.is_write();
+        if let Some(held) = self.held.iter_mut().find(|h| h.vm() == vm)
+            // A read waits for the VM's own writes before it, but not for updates that wait for the VM (decision 9).
+            && (is_write || held.has_plain_write())
+        {
+            held.ops.push_back(op);
+        } else if self.recalling || (is_write && self.others_turn(vm)) {
+            self.queue.push_back(op);
+        } else {
+            self.accept(now, op, 0, out);
+        }
+    }
+
+    fn others_turn(&self, vm: VmId) -> bool {
+        self.turn.is_some_and(|turn| turn.vm != vm)
+    }
+
+    fn admit_all(&mut self, now: Moment, ops: VecDeque<Box<Op<C>>>, out: &mut Vec<Effect<C>>) {
+        for op in ops {
+            self.admit(now, op, out);
+        }
+    }
+
+    /// Applies a call to the head.
+    fn accept(&mut self, now: Moment, op: Box<Op<C>>, races: u32, out: &mut Vec<Effect<C>>) {
+        if op.deadline <= now {
+            out.push(Effect::Answer(op, Err(CallError::timed_out())));
+            return;
+        }
+        if let Request::Update(update) = &op.request
+            && update.base != Some(self.head.base())
+        {
+            let lost = u32::from(update.base.is_some());
+            self.hold(now, op, races + lost, out);
+            return;
+        }
+        match op.request.apply(&self.head.entry, op.at) {
+            Ok(Applied::Write { entry, reply }) => self.write(op, entry, reply, out),
+            Ok(Applied::Reply(reply)) => self.answer(op, Ok(reply), out),
+            Err(error) => self.answer(op, Err(error), out),
+        }
+    }
+
+    fn write(&mut self, op: Box<Op<C>>, entry: Arc<Entry>, reply: Reply, out: &mut Vec<Effect<C>>) {
+        assert_eq!(entry.revision, self.head.entry.revision + 1, "A4: revisions grow by one");
+        let keep_previous = self.retention.keeps(&self.head.entry, &entry);
+        self.head = Head { entry: Arc::clone(&entry), writer: Some(op.writer) };
+        out.push(Effect::Submit(Item::Write { op, entry, reply, keep_previous }));
+    }
+
+    /// Answers with what the head shows: at once if it is durable, else behind it (I4).
+    fn answer(&self, op: Box<Op<C>>, result: CallResult, out: &mut Vec<Effect<C>>) {
+        out.push(if self.durable == self.head.entry.revision {
+            Effect::Answer(op, result)
+        } else {
+            Effect::Submit(Item::Gate { op, result })
+        });
+    }
+
+    /// Keeps an update's place until its VM has run it again.
+    fn hold(&mut self, now: Moment, op: Box<Op<C>>, races: u32, out: &mut Vec<Effect<C>>) {
+        if op.caller.is_gone() {
+            out.push(Effect::Answer(op, Err(CallError::abandoned())));
+            return;
+        }
+        self.held.push(Held::new(op, races));
+        self.ask(now, self.held.len() - 1, out);
+    }
+
+    /// Asks a VM to run its held updates on the head as it is now, alone on the key if it lost too often.
+    fn ask(&mut self, now: Moment, at: usize, out: &mut Vec<Effect<C>>) {
+        let Some(held) = self.held.get_mut(at) else { return };
+        if held.races >= RACES_BEFORE_TURN && !held.forfeited && self.turn.is_none() {
+            let turn = Turn { vm: held.vm(), until: now + TURN_MAX };
+            self.turn = Some(turn);
+            out.push(Effect::WakeAt(turn.until));
+        }
+        held.asked = true;
+        out.push(Effect::AskRerun(held.front().writer));
+    }
+
+    fn take_held(&mut self, vm: VmId) -> Option<Held<C>> {
+        let at = self.held.iter().position(|h| h.vm() == vm)?;
+        Some(self.held.remove(at))
+    }
+
+    fn rerun(&mut self, now: Moment, vm: VmId, reruns: Vec<Rerun>, out: &mut Vec<Effect<C>>) {
+        let Some(mut held) = self.take_held(vm) else { return };
+        held.forfeited = false;
+        for op in held.merge(reruns) {
+            out.push(Effect::Answer(op, Err(CallError::abandoned())));
+        }
+        if held.ops.is_empty() {
+            self.end_turn(now, Some(vm), out);
+        } else if self.recalling || self.others_turn(vm) {
+            // Not on this head: `ask_again` follows when the recall or the turn is over.
+            held.asked = false;
+            self.held.push(held);
+        } else {
+            self.accept_held(now, held, out);
+        }
+    }
+
+    /// Accepts a held call and those behind it; the first that lost its race again holds the rest.
+    fn accept_held(&mut self, now: Moment, held: Held<C>, out: &mut Vec<Effect<C>>) {
+        let (vm, races) = (held.vm(), held.races);
+        let mut ops = held.ops;
+        if let Some(op) = ops.pop_front() {
+            self.accept(now, op, races, out);
+        }
+        self.admit_all(now, ops, out);
+        if self.held.iter().all(|h| h.vm() != vm) {
+            self.end_turn(now, Some(vm), out);
+        }
+    }
+
+    /// Ends the turn (of `vm`, if given): first what waited for it, in order, then VMs that are held.
+    fn end_turn(&mut self, now: Moment, vm: Option<VmId>, out: &mut Vec<Effect<C>>) {
+        if self.turn.is_none() || vm.is_some_and(|vm| self.others_turn(vm)) {
+            return;
+        }
+        self.turn = None;
+        let queue = std::mem::take(&mut self.queue);
+        self.admit_all(now, queue, out);
+        self.ask_again(now, out);
+    }
+
+    /// Asks those held VMs again whose last answer could not be used, and those who are due a turn.
+    fn ask_again(&mut self, now: Moment, out: &mut Vec<Effect<C>>) {
+        for at in 0..self.held.len() {
+            let Some(held) = self.held.get(at) else { return };
+            let due_turn = self.turn.is_none() && held.races >= RACES_BEFORE_TURN && !held.forfeited;
+            if due_turn || !held.asked {
+                self.ask(now, at, out);
+            }
+        }
+    }
+
+    /// The VM will never answer: its update ends, what it sent after it goes on as far as it can.
+    fn vm_gone(&mut self, now: Moment, vm: VmId, out: &mut Vec<Effect<C>>) {
+        let Some(mut held) = self.take_held(vm) else { return };
+        if self.recalling || self.others_turn(vm) {
+            self.queue.append(&mut held.ops);
+        } else {
+            self.accept_held(now, held, out);
+        }
+    }
+
+    fn recall(&mut self, out: &mut Vec<Effect<C>>) {
+        if !self.recalling {
+            self.recalling = true;
+            self.recalls += 1;
+            out.push(Effect::Recall(self.recalls));
+        }
+    }
+
+    fn recalled(
+        &mut self,
+        now: Moment,
+        number: u64,
+        ops: Vec<Box<Op<C>>>,
+        durable: Option<Arc<Entry>>,
+        out: &mut Vec<Effect<C>>,
+    ) {
+        self.recalled.extend(ops);
+        self.stale |= durable.is_none();
+        match durable {
+            _ if number != self.recalls => {}
+            Some(entry) if !self.stale => self.resume(now, entry, out),
+            _ => out.push(Effect::Reload(number)),
+        }
+    }
+
+    fn reloaded(&mut self, now: Moment, number: u64, entry: Arc<Entry>, out: &mut Vec<Effect<C>>) {
+        if number == self.recalls {
+            self.stale = false;
+            self.resume(now, entry, out);
+        }
+    }
+
+    /// Starts again on the durable state with what was recalled, then with what came meanwhile.
+    fn resume(&mut self, now: Moment, entry: Arc<Entry>, out: &mut Vec<Effect<C>>) {
+        if !self.recalling {
+            return;
+        }
+        self.recalling = false;
+        self.durable = entry.revision;
+        self.head = Head::stored(entry);
+        self.turn = None;
+        let recalled = std::mem::take(&mut self.recalled);
+        let queue = std::mem::take(&mut self.queue);
+        self.admit_recalled(now, recalled.into_iter().chain(queue).collect(), out);
+        self.ask_again(now, out);
+    }
+
+    /// Recalled calls were accepted once: they go before anything their VM holds.
+    fn admit_recalled(&mut self, now: Moment, queue: VecDeque<Box<Op<C>>>, out: &mut Vec<Effect<C>>) {
+        let held = std::mem::take(&mut self.held);
+        self.admit_all(now, queue, out);
+        for mut old in held {
+            old.asked = false;
+            match self.held.iter_mut().find(|h| h.vm() == old.vm()) {
+                Some(new) => new.ops.extend(old.ops),
+                None => self.held.push(old),
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Moment, out: &mut Vec<Effect<C>>) {
+        if let Some(turn) = self.turn
+            && turn.until <= now
+        {
+            if let Some(held) = self.held.iter_mut().find(|h| h.vm() == turn.vm) {
+                held.forfeited = true;
+            }
+            self.end_turn(now, None, out);
+        }
+        let vms: Vec<VmId> = self.held.iter().filter(|h| h.front().deadline <= now).map(Held::vm).collect();
+        for vm in vms {
+            // The expired call is answered by `accept`, its later ones go on.
+            self.vm_gone(now, vm, out);
+        }
+        let (expired, waiting) = std::mem::take(&mut self.queue).into_iter().partition(|op| op.deadline <= now);
+        self.queue = waiting;
+        let expired: VecDeque<_> = expired;
+        out.extend(expired.into_iter().map(|op| Effect::Answer(op, Err(CallError::timed_out()))));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Each call on each kind of entry.
+
+use super::*;
+use crate::value::Value;
+
+const AT: Timestamp = Timestamp::from_unix_ms(1_000);
+
+fn stored(json: &str) -> Arc<Entry> {
+    let attributes = Attributes { user_ids: vec![7], metadata: r#"{"a":1}"#.into() };
+    Arc::new(Entry::default().successor(Value::new(json.to_owned()).ok(), attributes, AT))
+}
+
+fn json(entry: &Entry) -> Option<String> {
+    entry.value.as_ref().map(|v| String::from_utf8_lossy(v.json()).into_owned())
+}
+
+fn write(request: &Request, head: &Arc<Entry>) -> (Arc<Entry>, Reply) {
+    match request.apply(head, AT).expect("accepted") {
+        Applied::Write { entry, reply } => (entry, reply),
+        Applied::Reply(reply) => panic!("no write, but {reply:?}"),
+    }
+}
+
+fn increment(delta: i64) -> Request {
+    Request::Increment(Increment { delta, attributes: Attributes::default() })
+}
+
+fn set(value: &str) -> Set {
+    Set { value: Value::new(value.to_owned()).expect("short"), attributes: Attributes::default() }
+}
+
+#[test]
+fn set_overwrites_and_clears_attributes() {
+    let (entry, reply) = write(&Request::Set(set("[2]")), &stored("[1]"));
+    assert_eq!((entry.revision, json(&entry)), (2, Some("[2]".into())));
+    assert_eq!(entry.attributes, Attributes::default());
+    assert_eq!(reply, Reply::Entry(entry));
+}
+
+#[test]
+fn increment_counts_from_nothing_and_refuses_text() {
+    let (entry, _) = write(&increment(5), &Arc::default());
+    assert_eq!(json(&entry), Some("5".into()));
+    let (entry, _) = write(&increment(-7), &entry);
+    assert_eq!(json(&entry), Some("-2".into()));
+    for bad in ["\"5\"", "1.5", "[]", "true"] {
+        let error = increment(1).apply(&stored(bad), AT).expect_err(bad);
+        assert!(error.text.contains("Error code: 24 Reason: Key value is not numeric."), "{}", error.text);
+    }
+}
+
+#[test]
+fn increment_stays_within_exact_integers() {
+    let top = stored(&INTEGER_TOP.to_string());
+    assert!(increment(1).apply(&top, AT).is_err());
+    assert_eq!(json(&write(&increment(0), &top).0), Some(INTEGER_TOP.to_string()));
+    assert!(increment(i64::MIN).validate().is_err() && increment(i64::MAX).validate().is_err());
+    assert!(increment(-INTEGER_TOP).validate().is_ok());
+}
+const INTEGER_TOP: i64 = crate::limits::INTEGER_MAX;
+
+#[test]
+fn remove_returns_what_was_there_and_writes_only_then() {
+    let there = stored("1");
+    let (entry, reply) = write(&Request::Remove, &there);
+    assert_eq!((entry.revision, json(&entry), entry.created), (2, None, there.created));
+    assert_eq!(reply, Reply::Entry(there));
+    assert_eq!(Request::Remove.apply(&entry, AT), Ok(Applied::Reply(Reply::Entry(entry))));
+    assert_eq!(Request::Remove.apply(&Arc::default(), AT), Ok(Applied::Reply(Reply::Entry(Arc::default()))));
+}
+
+#[test]
+fn update_writes_or_cancels() {
+    let update = Request::Update(Update { base: None, result: Some(set("3")) });
+    assert_eq!(json(&write(&update, &stored("1")).0), Some("3".into()));
+    assert_eq!(Request::Update(Update::NOT_RUN).apply(&stored("1"), AT), Ok(Applied::Reply(Reply::Cancelled)));
+}
+
+#[test]
+fn attributes_at_the_limit_and_beyond() {
+    let check = |ids: usize, bytes: usize| {
+        let attributes = Attributes { user_ids: vec![1; ids], metadata: vec![b' '; bytes].into() };
+        Request::Set(Set { attributes, ..set("1") }).validate().map_err(|e| e.code)
+    };
+    assert_eq!(check(4, 300), Ok(()));
+    assert_eq!(check(5, 300), Err(ErrorCode::UserIdLimitExceeded));
+    assert_eq!(check(4, 301), Err(ErrorCode::AttributeSizeTooLarge));
+}

@@ -1,0 +1,197 @@
+//! What one VM has called and not had answered, key by key, and what it therefore expects each key to be.
+//!
+//! Owns: the foretold head of a key (the published head with the VM's own calls applied in order), so that transforms
+//! of a whole queue run in one go, and running that queue again on another head (`decisions.md` 8).
+//! Does not own: running a transform (handed in), acceptance (`key_machine`), answers.
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::FixedState;
+
+use crate::clock::Timestamp;
+use crate::entry_key::EntryKey;
+use crate::key_machine::{Head, Rerun, Writer};
+use crate::ops::{Request, Set, Update};
+
+/// Runs a transform on a head. `Ok(None)` is a cancelled update; `Err` ends the call in the VM.
+pub trait Transform {
+    /// Names a transform that may have to run again.
+    type Handle;
+    /// Runs it for the call `op`.
+    ///
+    /// # Errors
+    /// `TransformFailed` if it raised, yielded, ran too long or returned something that cannot be stored.
+    fn run(&mut self, op: u64, handle: &Self::Handle, head: &Head) -> Result<Option<Set>, TransformFailed>;
+}
+
+/// A transform gave no result; its call has been answered in the VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransformFailed;
+
+#[derive(Debug)]
+enum Call<H> {
+    Plain(Request),
+    Update(H),
+}
+
+#[derive(Debug)]
+struct Unanswered<H> {
+    writer: Writer,
+    at: Timestamp,
+    call: Call<H>,
+}
+
+#[derive(Debug)]
+struct KeyView<H> {
+    /// What the next call will find; `None` while the key's state is not known here.
+    head: Option<Head>,
+    calls: VecDeque<Unanswered<H>>,
+}
+
+/// The unanswered writes of one VM.
+#[derive(Debug)]
+pub struct VmQueue<H> {
+    keys: HashMap<EntryKey, KeyView<H>, FixedState>,
+}
+
+impl<H> Default for VmQueue<H> {
+    fn default() -> Self {
+        Self { keys: HashMap::default() }
+    }
+}
+
+impl<H> VmQueue<H> {
+    /// The head that the VM's next call on `key` will find, if it can be told: `published` is asked when the VM has
+    /// nothing unanswered there.
+    pub fn foresee(&self, key: &EntryKey, published: impl FnOnce() -> Option<Head>) -> Option<Head> {
+        match self.keys.get(key) {
+            Some(view) => view.head.clone(),
+            None => published(),
+        }
+    }
+
+    /// Notes a plain write that is submitted now, on the head that was foreseen for it.
+    pub fn push_plain(&mut self, key: &EntryKey, writer: Writer, at: Timestamp, request: Request, found: Option<Head>) {
+        let head = found.map(|head| head.after(writer, &request, at).unwrap_or(head));
+        self.push(key, Unanswered { writer, at, call: Call::Plain(request) }, head);
+    }
+
+    /// Notes an update that is submitted now; `update` is what its transform made of the foreseen head.
+    pub fn push_update(
+        &mut self,
+        key: &EntryKey,
+        writer: Writer,
+        at: Timestamp,
+        handle: H,
+        update: &Update,
+        found: Option<Head>,
+    ) {
+        let head = found.map(|head| after_update(&head, writer, at, update.clone()));
+        self.push(key, Unanswered { writer, at, call: Call::Update(handle) }, head);
+    }
+
+    fn push(&mut self, key: &EntryKey, call: Unanswered<H>, head: Option<Head>) {
+        match self.keys.get_mut(key) {
+            Some(view) => {
+                view.head = head;
+                view.calls.push_back(call);
+            }
+            None => {
+                self.keys.insert(key.clone(), KeyView { head, calls: VecDeque::from([call]) });
+            }
+        }
+    }
+
+    /// A call has been answered. Gives back its transform, if it had one.
+    pub fn answered(&mut self, key: &EntryKey, op: u64) -> Option<H> {
+        let view = self.keys.get_mut(key)?;
+        let at = view.calls.iter().position(|call| call.writer.op == op)?;
+        let call = view.calls.remove(at);
+        if view.calls.is_empty() {
+            self.keys.remove(key);
+        }
+        match call?.call {
+            Call::Update(handle) => Some(handle),
+            Call::Plain(_) => None,
+        }
+    }
+
+    /// Runs the update `from` and every later one on `key` again, on `head`, and returns their new results.
+    pub fn rerun(
+        &mut self,
+        key: &EntryKey,
+        from: u64,
+        mut head: Head,
+        transform: &mut impl Transform<Handle = H>,
+    ) -> Vec<Rerun> {
+        let Some(view) = self.keys.get_mut(key) else { return Vec::new() };
+        let mut reruns = Vec::new();
+        for call in view.calls.iter().filter(|call| call.writer.op >= from) {
+            match &call.call {
+                Call::Plain(request) => head = head.after(call.writer, request, call.at).unwrap_or(head),
+                Call::Update(handle) => {
+                    let op = call.writer.op;
+                    let Ok(result) = transform.run(op, handle, &head) else {
+                        reruns.push(Rerun { op, update: None });
+                        continue;
+                    };
+                    let update = Update { base: Some(head.base()), result };
+                    head = after_update(&head, call.writer, call.at, update.clone());
+                    reruns.push(Rerun { op, update: Some(update) });
+                }
+            }
+        }
+        view.head = Some(head);
+        reruns
+    }
+}
+
+fn after_update(head: &Head, writer: Writer, at: Timestamp, update: Update) -> Head {
+    head.after(writer, &Request::Update(update), at).unwrap_or_else(|_| head.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::entry::Attributes;
+    use crate::entry_key::{GameId, StoreId};
+    use crate::key_machine::VmId;
+    use crate::value::Value;
+
+    struct AddOne(usize);
+    impl Transform for AddOne {
+        type Handle = ();
+        fn run(&mut self, _op: u64, (): &(), head: &Head) -> Result<Option<Set>, TransformFailed> {
+            self.0 += 1;
+            let old = head.entry.value.as_ref().and_then(Value::as_integer).unwrap_or(0);
+            Ok(Some(Set { value: Value::integer(old + 1), attributes: Attributes::default() }))
+        }
+    }
+
+    #[test]
+    fn a_queue_of_updates_reruns_in_one_go_on_each_others_results() {
+        let key = EntryKey::new(&Arc::new(StoreId::global(GameId::Number(1))), b"k").expect("legal");
+        let mut queue = VmQueue::default();
+        let writer = |op| Writer { vm: VmId(1), op };
+        assert!(queue.foresee(&key, || None).is_none(), "a cold key is not known");
+        for op in 0..3 {
+            queue.push_update(&key, writer(op), Timestamp::default(), (), &Update::NOT_RUN, None);
+        }
+        let mut transform = AddOne(0);
+        let stored = Head::stored(Arc::new(Entry::default()));
+        let reruns = queue.rerun(&key, 1, stored, &mut transform);
+        assert_eq!(transform.0, 2, "the call before the held one is not run again");
+        let bases: Vec<_> = reruns.iter().map(|r| (r.op, r.update.as_ref().and_then(|u| u.base).map(|b| b.writer))).collect();
+        assert_eq!(bases, [(1, Some(None)), (2, Some(Some(writer(1))))]);
+        let seen = queue.foresee(&key, || None).expect("known now");
+        assert_eq!(seen.entry.value, Some(Value::integer(2)));
+        for op in 0..3 {
+            assert!(queue.answered(&key, op).is_some());
+        }
+        assert!(queue.foresee(&key, || None).is_none(), "nothing unanswered: the published head counts again");
+    }
+
+    use crate::entry::Entry;
+}

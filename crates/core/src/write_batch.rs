@@ -1,0 +1,348 @@
+//! What a game has accepted and not yet made durable, and which of it goes into the next batch.
+//!
+//! Owns: every accepted write with its caller until it is settled; coalescing to one row per key; the bounds of a
+//! row; answers in order; withdrawal of writes that were never sent (FAIL) and the UNKNOWN of those that were.
+//! Does not own: the batch in flight as a whole (`lane`), acceptance (`key_machine`), the durable cell (the flusher).
+//!
+//! Per key: *pending* items wait for a batch, *in flight* ones are in the lane's. A key is in one batch at most (I8). A
+//! *broken* key had a write fail or withdrawn: nothing of it is sent until its machine has recalled what is here.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+use crate::backend::{BatchRow, RowOutcome};
+use crate::clock::Moment;
+use crate::entry::Entry;
+use crate::entry_key::EntryKey;
+use crate::error::CallError;
+use crate::key_machine::{Item, Op};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
+use crate::ops::CallResult;
+
+/// What became of a row that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowResult {
+    /// The store answered for the row.
+    Done(RowOutcome),
+    /// Surely not applied, and it never will be.
+    Failed(CallError),
+    /// May have been applied; nobody will ever know here.
+    Unknown(CallError),
+    /// Surely not applied; it may be sent again.
+    NotSent,
+}
+
+/// How an answer is given. Called once with the final answer of a call, or first with UNKNOWN at its deadline and
+/// once more when it is settled (the caller keeps the first).
+pub type Answer<'a, C> = &'a mut dyn FnMut(&mut Op<C>, CallResult);
+
+/// What the flusher must tell a key's machine after `settle` or `expire`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Nothing.
+    None,
+    /// This revision is durable.
+    Persisted(u64),
+    /// `Input::Broken`.
+    Broken,
+}
+
+#[derive(Debug)]
+struct KeyQueue<C> {
+    pending: VecDeque<Item<C>>,
+    in_flight: VecDeque<Item<C>>,
+    broken: bool,
+    /// The durable state is not what was last seen here: the machine must read it again.
+    reload: bool,
+    /// The machine waits for this recall.
+    recall: Option<u64>,
+}
+
+impl<C> Default for KeyQueue<C> {
+    fn default() -> Self {
+        Self { pending: VecDeque::new(), in_flight: VecDeque::new(), broken: false, reload: false, recall: None }
+    }
+}
+
+impl<C> KeyQueue<C> {
+    fn is_ready(&self) -> bool {
+        !self.broken && self.in_flight.is_empty() && matches!(self.pending.front(), Some(Item::Write { .. }))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.in_flight.is_empty() && !self.broken
+    }
+
+    /// Puts what was in flight back to the front, in order.
+    fn take_back(&mut self) {
+        while let Some(item) = self.in_flight.pop_back() {
+            self.pending.push_front(item);
+        }
+    }
+}
+
+/// What a recall brings back: calls to be made again, and whether the durable state must be read again.
+#[derive(Debug)]
+pub struct Recalled<C> {
+    /// Number of the recall that this answers.
+    pub number: u64,
+    /// In order.
+    pub ops: Vec<Box<Op<C>>>,
+    /// The last durable state known to the caller of [`PendingWrites`] no longer holds.
+    pub reload: bool,
+}
+
+/// The accepted writes of one game.
+#[derive(Debug)]
+pub struct PendingWrites<C> {
+    keys: HashMap<EntryKey, KeyQueue<C>, FixedState>,
+    /// Keys to be taken, oldest first. May name a key that is no longer ready.
+    ready: VecDeque<EntryKey>,
+    /// No call expires before this.
+    next_deadline: Option<Moment>,
+}
+
+impl<C> Default for PendingWrites<C> {
+    fn default() -> Self {
+        Self { keys: HashMap::default(), ready: VecDeque::new(), next_deadline: None }
+    }
+}
+
+impl<C> PendingWrites<C> {
+    /// Is there anything for a batch?
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Nothing waits and nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Takes over an accepted item. A gate with nothing before it is answered at once.
+    pub fn push(&mut self, key: &EntryKey, item: Item<C>, answer: Answer<'_, C>) {
+        let deadline = item.op().deadline;
+        self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
+        // Keys are cloned only when they are new here: the hot path is a key with a batch in flight or a fresh one.
+        let queue = match self.keys.get_mut(key) {
+            Some(queue) => queue,
+            None => self.keys.entry(key.clone()).or_default(),
+        };
+        if queue.is_empty()
+            && let Item::Gate { mut op, result } = item
+        {
+            answer(&mut op, result);
+            self.keys.remove(key);
+            return;
+        }
+        let was_ready = queue.is_ready();
+        queue.pending.push_back(item);
+        if !was_ready && queue.is_ready() {
+            self.ready.push_back(key.clone());
+        }
+    }
+
+    /// Takes rows for a batch: at most `rows` (kept versions counted) and about `bytes`; at least one row if any key
+    /// is ready. Keys take turns; a key's writes become one row.
+    pub fn take(&mut self, rows: usize, bytes: usize) -> Vec<BatchRow> {
+        let (mut taken, mut rows_left, mut bytes_left) = (Vec::new(), rows, bytes);
+        while let Some(key) = self.ready.pop_front() {
+            let Some(queue) = self.keys.get_mut(&key).filter(|queue| queue.is_ready()) else { continue };
+            let bounds = (rows_left.min(BATCH_ROWS_MAX), bytes_left.min(BATCH_BYTES_MAX));
+            let Some((row, cost)) = take_row(&key, queue, bounds, taken.is_empty()) else {
+                self.ready.push_front(key);
+                break;
+            };
+            (rows_left, bytes_left) = (rows_left.saturating_sub(cost.0), bytes_left.saturating_sub(cost.1));
+            taken.push(row);
+            if rows_left == 0 || bytes_left == 0 {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// The calls in flight of a key, in order.
+    pub fn in_flight(&self, key: &EntryKey) -> impl Iterator<Item = &Item<C>> {
+        self.keys.get(key).into_iter().flat_map(|queue| &queue.in_flight)
+    }
+
+    /// Ends the flight of a key's row. Before a committed row is settled, its state must be where reads find it
+    /// (`decisions.md` 6).
+    pub fn settle(&mut self, key: &EntryKey, result: RowResult, answer: Answer<'_, C>) -> (Notice, Option<Recalled<C>>) {
+        let Some(queue) = self.keys.get_mut(key) else { return (Notice::None, None) };
+        let notice = match result {
+            RowResult::Done(RowOutcome::Committed) => committed(queue, answer),
+            RowResult::NotSent => {
+                queue.take_back();
+                Notice::None
+            }
+            RowResult::Done(RowOutcome::Fenced) => {
+                queue.take_back();
+                broken(queue, true)
+            }
+            RowResult::Failed(error) => {
+                fail_in_flight(queue, &error, answer);
+                broken(queue, false)
+            }
+            RowResult::Unknown(error) => {
+                fail_in_flight(queue, &error, answer);
+                broken(queue, true)
+            }
+        };
+        if queue.is_ready() {
+            self.ready.push_back(key.clone());
+        }
+        let recalled = queue.recall.and_then(|number| self.recall(key, number));
+        self.forget_if_empty(key);
+        (notice, recalled)
+    }
+
+    /// Gives the machine back what it built and what is not settled. `None` while a row is in flight: the recall then
+    /// comes with its settlement.
+    pub fn recall(&mut self, key: &EntryKey, number: u64) -> Option<Recalled<C>> {
+        let Some(queue) = self.keys.get_mut(key) else { return Some(Recalled { number, ops: Vec::new(), reload: false }) };
+        if !queue.in_flight.is_empty() {
+            (queue.recall, queue.broken) = (Some(number), true);
+            return None;
+        }
+        let queue = self.keys.remove(key)?;
+        let ops = queue.pending.into_iter().map(Item::into_op).collect();
+        Some(Recalled { number, ops, reload: queue.reload })
+    }
+
+    /// Ends calls whose deadline has passed: never sent ones are withdrawn and FAIL, sent ones are UNKNOWN but stay
+    /// until they are settled. Returns the keys that broke.
+    pub fn expire(&mut self, now: Moment, answer: Answer<'_, C>) -> Vec<EntryKey> {
+        if self.next_deadline.is_none_or(|next| now < next) {
+            return Vec::new();
+        }
+        let mut broken_keys = Vec::new();
+        self.next_deadline = None;
+        for (key, queue) in &mut self.keys {
+            for item in &mut queue.in_flight {
+                if item.op().deadline <= now {
+                    let (Item::Write { op, .. } | Item::Gate { op, .. }) = item;
+                    answer(op, Err(CallError::unknown("The store did not answer in time.")));
+                }
+            }
+            if withdraw(queue, now, answer) && broken(queue, false) == Notice::Broken {
+                broken_keys.push(key.clone());
+            }
+            let deadlines = queue.in_flight.iter().chain(&queue.pending).map(|item| item.op().deadline);
+            let next = deadlines.filter(|&deadline| deadline > now).min();
+            self.next_deadline = self.next_deadline.into_iter().chain(next).min();
+        }
+        broken_keys
+    }
+
+    /// Ends everything of a key whose machine is gone: nobody will recall it.
+    pub fn abandon(&mut self, key: &EntryKey, error: &CallError, answer: Answer<'_, C>) {
+        let Some(recalled) = self.recall(key, 0) else { return };
+        for mut op in recalled.ops {
+            answer(&mut op, Err(error.clone()));
+        }
+    }
+
+    fn forget_if_empty(&mut self, key: &EntryKey) {
+        if self.keys.get(key).is_some_and(KeyQueue::is_empty) {
+            self.keys.remove(key);
+        }
+    }
+}
+
+/// Marks a key broken; says so once.
+fn broken<C>(queue: &mut KeyQueue<C>, reload: bool) -> Notice {
+    queue.reload |= reload;
+    if std::mem::replace(&mut queue.broken, true) { Notice::None } else { Notice::Broken }
+}
+
+fn committed<C>(queue: &mut KeyQueue<C>, answer: Answer<'_, C>) -> Notice {
+    let mut notice = Notice::None;
+    for item in queue.in_flight.drain(..) {
+        let (mut op, result) = match item {
+            Item::Write { op, entry, reply, .. } => {
+                notice = Notice::Persisted(entry.revision);
+                (op, Ok(reply))
+            }
+            Item::Gate { op, result } => (op, result),
+        };
+        answer(&mut op, result);
+    }
+    // Gates that came while the row was in flight wait for nothing else. In a broken key the write that they show may
+    // have been withdrawn from before them: the recall makes them again.
+    while !queue.broken && matches!(queue.pending.front(), Some(Item::Gate { .. })) {
+        if let Some(Item::Gate { mut op, result }) = queue.pending.pop_front() {
+            answer(&mut op, result);
+        }
+    }
+    notice
+}
+
+/// The writes in flight end with `error`; gates behind them showed a state that never was and are made again.
+fn fail_in_flight<C>(queue: &mut KeyQueue<C>, error: &CallError, answer: Answer<'_, C>) {
+    while let Some(item) = queue.in_flight.pop_back() {
+        match item {
+            Item::Write { mut op, .. } => answer(&mut op, Err(error.clone())),
+            gate @ Item::Gate { .. } => queue.pending.push_front(gate),
+        }
+    }
+}
+
+/// Withdraws what has waited too long. True if a write was among it, so that what was built on it must be rebuilt.
+fn withdraw<C>(queue: &mut KeyQueue<C>, now: Moment, answer: Answer<'_, C>) -> bool {
+    let mut withdrew_write = false;
+    for mut item in std::mem::take(&mut queue.pending) {
+        if item.op().deadline > now {
+            queue.pending.push_back(item);
+            continue;
+        }
+        withdrew_write |= matches!(item, Item::Write { .. });
+        let (Item::Write { op, .. } | Item::Gate { op, .. }) = &mut item;
+        answer(op, Err(CallError::timed_out()));
+    }
+    withdrew_write
+}
+
+/// Makes one row of a key's pending writes, up to the bounds; `first` ignores them for its first write.
+fn take_row<C>(
+    key: &EntryKey,
+    queue: &mut KeyQueue<C>,
+    (rows, bytes): (usize, usize),
+    first: bool,
+) -> Option<(BatchRow, (usize, usize))> {
+    let mut row: Option<BatchRow> = None;
+    let (mut cost_rows, mut kept_bytes) = (0, 0);
+    while let Some(item) = queue.pending.front() {
+        if let Item::Write { entry, keep_previous, .. } = item {
+            let keeps = row.as_ref().filter(|_| *keep_previous).map(|row| Arc::clone(&row.entry));
+            let next_kept = kept_bytes + keeps.as_ref().map_or(0, |old| old.payload_bytes());
+            let next_rows = cost_rows + usize::from(row.is_none()) + usize::from(keeps.is_some());
+            let fits = next_rows <= rows && next_kept + entry.payload_bytes() <= bytes;
+            if !fits && !(first && row.is_none()) {
+                break;
+            }
+            (cost_rows, kept_bytes) = (next_rows, next_kept);
+            match &mut row {
+                None => row = Some(first_row(key, entry, *keep_previous)),
+                Some(row) => {
+                    row.kept.extend(keeps);
+                    row.entry = Arc::clone(entry);
+                }
+            }
+        }
+        queue.in_flight.extend(queue.pending.pop_front());
+    }
+    let row = row?;
+    let bytes = kept_bytes + row.entry.payload_bytes();
+    Some((row, (cost_rows.max(1), bytes.max(1))))
+}
+
+fn first_row(key: &EntryKey, entry: &Arc<Entry>, keep_previous: bool) -> BatchRow {
+    BatchRow { key: key.clone(), base: entry.revision - 1, keep_previous, kept: Vec::new(), entry: Arc::clone(entry) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! The runner's world: a small Roblox-like server in one Luau VM.
+//!
+//! Owns: the VM and its sandbox, the scheduler, `task`, signals, Instances, Enums, `game` and its built-in services,
+//! simulated players, shutdown callbacks, and how errors of script threads are reported.
+//! Does not own: data stores (they are plugged in as Lua values through [`Runtime::add_service`],
+//! [`Runtime::add_class`] and [`Runtime::set_completions`]), the tick loop and real time (the driver owns both and
+//! calls [`Runtime::step`]), and the command line.
+//!
+//! Invariants:
+//! * A thread is resumed by the scheduler only if the scheduler parked it (`task.wait`, `signal:Wait`, `task.delay`,
+//!   `task.defer`, `WaitForChild`) or if the completion hook named it. A bare `coroutine.yield()` is never resumed.
+//! * Whatever the engine raises in a script is a Lua string.
+//! * Every clock a script can read comes from the one clock in [`RuntimeOptions`].
+
+mod clock;
+mod error;
+mod limits;
+mod natives;
+mod objects;
+mod options;
+mod output;
+mod prelude;
+mod runtime;
+mod scheduler;
+
+pub use error::RuntimeError;
+pub use mlua;
+pub use options::{CloseReason, RuntimeOptions};
+pub use output::Level;
+pub use runtime::{PlayerInfo, Runtime, ScriptId, ScriptState, StepReport};

@@ -1,0 +1,43 @@
+//! What the driver does to the world: simulated players and shutdown. Owns nothing; the prelude keeps the state.
+
+use mlua::Table;
+
+use crate::options::CloseReason;
+use crate::runtime::{PlayerInfo, Runtime};
+
+impl Runtime {
+    /// A player joins: makes the Player and fires `Players.PlayerAdded`. False if that user is in the game already.
+    pub fn player_joined(&self, user_id: i64, name: &str) -> bool {
+        self.host_call(&self.host.player_joined, (user_id, name)).unwrap_or(false)
+    }
+
+    /// A player leaves: fires `Players.PlayerRemoving`, then removes the Player. False if no such user is in the game.
+    pub fn player_left(&self, user_id: i64) -> bool {
+        self.host_call(&self.host.player_left, user_id).unwrap_or(false)
+    }
+
+    /// The players in the game, in the order they joined. A player whom a script has kicked is not among them.
+    pub fn players(&self) -> Vec<PlayerInfo> {
+        let list = self.host_call::<Vec<Table>>(&self.host.players, ()).unwrap_or_default();
+        let info = |player: &Table| {
+            Ok::<_, mlua::Error>(PlayerInfo { user_id: player.get("userId")?, name: player.get("name")? })
+        };
+        list.iter().filter_map(|player| info(player).ok()).collect()
+    }
+
+    /// Starts all `BindToClose` functions, each in a thread of its own. The driver keeps stepping until
+    /// [`Runtime::closing_done`] or its own limit (Roblox: 30 s). A second call does nothing.
+    pub fn begin_close(&self, reason: CloseReason) {
+        self.host_call::<()>(&self.host.begin_close, reason.name());
+    }
+
+    /// True when `begin_close` was called and every `BindToClose` function has returned or failed.
+    pub fn closing_done(&self) -> bool {
+        self.host_call(&self.host.closing_done, ()).unwrap_or(true)
+    }
+
+    /// Bytes that the VM holds.
+    pub fn memory_used(&self) -> usize {
+        self.lua.used_memory()
+    }
+}
