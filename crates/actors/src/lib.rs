@@ -1,1 +1,51 @@
-//! clawstore-actors
+//! The runtime of Clawstore: actors that move calls from a VM to durability and back.
+//!
+//! Owns: processes, games and servers (`decisions.md` 1); the directory of keys with one actor each; the flusher of
+//! each game and the lane of the process; admission by memory permits; reads and their cache; passivation;
+//! supervision; drain at shutdown.
+//!
+//! Does not own: rules (they are `clawstore-core`'s state machines), SQL (a backend is handed in), Luau, and which
+//! tokio runtime runs it (a handle is handed in).
+#![warn(missing_docs)]
+
+mod clock;
+
+pub mod metric_definitions;
+
+mod admission;
+
+mod inbox;
+
+mod call_port;
+
+mod process;
+
+mod game;
+
+mod server;
+
+mod client;
+
+mod directory;
+
+mod slot;
+
+mod reads;
+
+mod activation;
+
+mod key_actor;
+
+mod key_supervisor;
+
+mod flusher;
+
+mod lane;
+
+mod passivation;
+
+pub use clock::SystemClock;
+pub use game::{Game, GameStats};
+pub use inbox::{Inbox, VmEvent};
+pub use process::{Config, DrainReport, Process};
+pub use server::{Found, Server, ServerIdentity};

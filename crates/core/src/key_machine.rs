@@ -134,6 +134,13 @@ impl<C> Item<C> {
         }
     }
 
+    /// The call.
+    pub fn op_mut(&mut self) -> &mut Op<C> {
+        match self {
+            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+        }
+    }
+
     /// The call, to be made again.
     pub fn into_op(self) -> Box<Op<C>> {
         match self {

@@ -121,6 +121,16 @@ impl<C> PendingWrites<C> {
         self.keys.is_empty()
     }
 
+    /// Is anything of the key here?
+    pub fn contains(&self, key: &EntryKey) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Must the key be recalled before anything of it is sent?
+    pub fn is_broken(&self, key: &EntryKey) -> bool {
+        self.keys.get(key).is_some_and(|queue| queue.broken)
+    }
+
     /// Takes over an accepted item. A gate with nothing before it is answered at once.
     pub fn push(&mut self, key: &EntryKey, item: Item<C>, answer: Answer<'_, C>) {
         let deadline = item.op().deadline;
@@ -320,8 +330,9 @@ fn take_row<C>(
             let keeps = row.as_ref().filter(|_| *keep_previous).map(|row| Arc::clone(&row.entry));
             let next_kept = kept_bytes + keeps.as_ref().map_or(0, |old| old.payload_bytes());
             let next_rows = cost_rows + usize::from(row.is_none()) + usize::from(keeps.is_some());
-            let fits = next_rows <= rows && next_kept + entry.payload_bytes() <= bytes;
-            if !fits && !(first && row.is_none()) {
+            let alone = first && row.is_none();
+            let fits = alone || (next_rows <= rows && next_kept + entry.payload_bytes() <= bytes);
+            if !fits {
                 break;
             }
             (cost_rows, kept_bytes) = (next_rows, next_kept);

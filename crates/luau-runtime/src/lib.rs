@@ -12,6 +12,9 @@
 //! * Whatever the engine raises in a script is a Lua string.
 //! * Every clock a script can read comes from the one clock in [`RuntimeOptions`].
 
+// A failed unwrap is how a test fails.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod clock;
 mod error;
 mod limits;
@@ -26,5 +29,5 @@ mod scheduler;
 pub use error::RuntimeError;
 pub use mlua;
 pub use options::{CloseReason, RuntimeOptions};
-pub use output::Level;
+pub use output::{Level, OutputSink};
 pub use runtime::{PlayerInfo, Runtime, ScriptId, ScriptState, StepReport};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::limits::DEFAULT_MAX_PLAYERS;
-use crate::output::Level;
+use crate::output::{Level, OutputSink};
 
 /// Why a server closes; passed to `BindToClose` functions as `Enum.CloseReason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,8 +57,8 @@ pub struct RuntimeOptions {
     pub start_time: Duration,
     /// Time since the start, real or simulated. Must never go back.
     pub elapsed: Box<dyn Fn() -> Duration>,
-    /// Takes every line of output. Must not call back into the runtime.
-    pub output: Box<dyn FnMut(Level, &str)>,
+    /// Where output goes. Must not call back into the runtime.
+    pub output: OutputSink,
     /// Bytes that the VM may hold; `None` for no limit.
     pub memory_limit: Option<usize>,
     /// Seed of `math.random`; `None` leaves it to the VM.

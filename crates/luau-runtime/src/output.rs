@@ -14,6 +14,9 @@ pub enum Level {
     Error,
 }
 
+/// Takes every line of output; a report of an error has several lines in one call.
+pub type OutputSink = Box<dyn FnMut(Level, &str)>;
+
 /// Start of the chunk names of the embedded Luau files; such frames say nothing to a script's author.
 pub(crate) const PRELUDE_CHUNK: &str = "[engine]";
 
@@ -22,12 +25,12 @@ const TRACEBACK_MARK: &str = "\nstack traceback:";
 
 /// The sink and what has been counted on its way.
 pub(crate) struct Output {
-    sink: RefCell<Box<dyn FnMut(Level, &str)>>,
+    sink: RefCell<OutputSink>,
     errors: Cell<u64>,
 }
 
 impl Output {
-    pub(crate) fn new(sink: Box<dyn FnMut(Level, &str)>) -> Self {
+    pub(crate) fn new(sink: OutputSink) -> Self {
         Self { sink: RefCell::new(sink), errors: Cell::new(0) }
     }
 

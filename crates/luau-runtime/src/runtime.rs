@@ -141,6 +141,7 @@ impl Runtime {
         let thread = self.lua.create_thread(main)?;
         self.scripts.push(thread.clone());
         self.resume(&thread, ());
+        self.drain_deferred();
         Ok(ScriptId(self.scripts.len() - 1))
     }
 
@@ -219,6 +220,7 @@ impl Runtime {
         }
     }
 
+    /// Runs what was deferred: at the end of each entry into the VM, so that nothing else runs before it.
     fn drain_deferred(&self) -> usize {
         let mut count = 0;
         for _ in 0..DEFER_ROUNDS_PER_STEP {

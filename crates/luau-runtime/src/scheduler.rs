@@ -1,7 +1,7 @@
 //! Threads that the scheduler itself has parked: timers and the deferred queue.
 //!
 //! Owns: who waits, until when, in which order. Does not own: resuming (`runtime.rs`), engine calls (the completion
-//! hook names those) and signal waiters (the prelude keeps them, so that an abandoned one can be collected).
+//! hook names those) and signal waiters (the prelude keeps them with their signal).
 //!
 //! Invariants: an entry leaves this structure exactly once, by `next_due`, `next_deferred` or a withdrawal. A thread
 //! parked during a step is not due before the next one. Timers of equal due time wake in the order they were parked.

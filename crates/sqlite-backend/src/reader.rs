@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clawstore_core::backend::{BackendErrorKind, BackendFuture, ReadEntries, ScanEntries};
 use clawstore_core::{Entry, EntryKey, GameId, StoreId};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use crate::columns::{RowKey, kind_from_text, read_entry, unreadable};
 use crate::connection::{database_path, open_reader};
@@ -156,20 +156,4 @@ fn list_keys(
     let keys = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     debug_assert!(keys.iter().is_sorted(), "BINARY order is byte order");
     Ok(keys)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clawstore_core::StoreKind;
-
-    #[test]
-    fn order_of_many_optional_rows_and_no_row() {
-        let connection = Connection::open_in_memory().expect("memory");
-        connection.execute_batch(include_str!("../migrations/0001_initial.sql")).expect("schema");
-        let store = StoreId::new(GameId::Number(1), StoreKind::Standard, b"a", b"b").expect("legal");
-        let found = StoreIds::default().find(&connection, &store).optional().expect("no failure");
-        assert_eq!(found, Some(None));
-        assert_eq!(list_stores(&connection).expect("lists"), []);
-    }
 }

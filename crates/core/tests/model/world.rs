@@ -24,7 +24,7 @@ use clawstore_core::write_batch::{Notice, PendingWrites, Recalled, RowResult};
 use clawstore_core::{EntryKey, GameId, StoreId, Value};
 
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     Unavailable,
     LostReply,
@@ -33,7 +33,7 @@ pub enum Fault {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Step {
+pub(crate) enum Step {
     Update(usize),
     Cancel(usize),
     Set(usize),
@@ -104,7 +104,7 @@ struct Call {
     durable_then: u64,
 }
 
-pub struct World {
+pub(crate) struct World {
     key: EntryKey,
     now: u64,
     vms: Vec<Vm>,
@@ -148,7 +148,7 @@ impl World {
         Moment::after_start(Duration::from_millis(self.now))
     }
 
-    pub fn apply(&mut self, step: Step) {
+    pub(crate) fn apply(&mut self, step: Step) {
         match step {
             Step::Update(vm) => self.update(vm, true),
             Step::Cancel(vm) => self.update(vm, false),
@@ -416,7 +416,7 @@ impl World {
     }
 
     /// Runs without faults until nothing moves.
-    pub fn settle_all(&mut self) {
+    pub(crate) fn settle_all(&mut self) {
         for _ in 0..2_000 {
             for vm in 0..self.vms.len() {
                 self.poll_vm(vm);
@@ -429,7 +429,7 @@ impl World {
     }
 
     /// Ends all faults; every call must end without any time passing but that of turns.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.settle_all();
         self.advance(150);
         self.settle_all();
@@ -437,11 +437,11 @@ impl World {
         assert!(machine.is_idle() && self.flusher.is_empty(), "A8: something waits for ever: {machine:?}");
     }
 
-    pub fn forget_last_commit(&mut self) {
+    pub(crate) fn forget_last_commit(&mut self) {
         self.history.pop_last();
     }
 
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         let mut order: BTreeMap<VmId, Vec<u64>> = BTreeMap::new();
         let mut before = Arc::<Entry>::default();
         for (revision, entry) in &self.history {

@@ -8,12 +8,16 @@ use crate::runtime::{PlayerInfo, Runtime};
 impl Runtime {
     /// A player joins: makes the Player and fires `Players.PlayerAdded`. False if that user is in the game already.
     pub fn player_joined(&self, user_id: i64, name: &str) -> bool {
-        self.host_call(&self.host.player_joined, (user_id, name)).unwrap_or(false)
+        let joined = self.host_call(&self.host.player_joined, (user_id, name)).unwrap_or(false);
+        self.drain_deferred();
+        joined
     }
 
     /// A player leaves: fires `Players.PlayerRemoving`, then removes the Player. False if no such user is in the game.
     pub fn player_left(&self, user_id: i64) -> bool {
-        self.host_call(&self.host.player_left, user_id).unwrap_or(false)
+        let left = self.host_call(&self.host.player_left, user_id).unwrap_or(false);
+        self.drain_deferred();
+        left
     }
 
     /// The players in the game, in the order they joined. A player whom a script has kicked is not among them.
@@ -29,6 +33,7 @@ impl Runtime {
     /// [`Runtime::closing_done`] or its own limit (Roblox: 30 s). A second call does nothing.
     pub fn begin_close(&self, reason: CloseReason) {
         self.host_call::<()>(&self.host.begin_close, reason.name());
+        self.drain_deferred();
     }
 
     /// True when `begin_close` was called and every `BindToClose` function has returned or failed.

@@ -1,0 +1,95 @@
+//! Memory permits: how many bytes of calls may be on their way.
+//!
+//! Owns: the counters of a game and of the process, and refusing at once when they are full (`decisions.md` 14, A7).
+//! Does not own: what a call costs (`core::budget`), request budgets (they queue; they come with the limit profiles).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clawstore_core::budget::Charge;
+
+/// A counter with a ceiling.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    in_use: AtomicUsize,
+    limit: usize,
+}
+
+impl Permits {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { in_use: AtomicUsize::new(0), limit })
+    }
+
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
+        let before = self.in_use.fetch_add(bytes, Ordering::Relaxed);
+        let granted = before + bytes <= self.limit;
+        if !granted {
+            self.give_back(bytes);
+        }
+        granted
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let before = self.in_use.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(before >= bytes, "A7: permits given back twice");
+    }
+}
+
+/// The permits that a game's calls take: its own, then the process's.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) game: Arc<Permits>,
+    pub(crate) process: Arc<Permits>,
+}
+
+impl Admission {
+    /// Takes what a call costs, or nothing.
+    pub(crate) fn admit(self: &Arc<Self>, charge: Charge) -> Option<Permit> {
+        if !self.game.try_take(charge.bytes) {
+            return None;
+        }
+        if !self.process.try_take(charge.bytes) {
+            self.game.give_back(charge.bytes);
+            return None;
+        }
+        Some(Permit { admission: Arc::clone(self), bytes: charge.bytes })
+    }
+}
+
+/// Bytes held until the call is settled.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    bytes: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.game.give_back(self.bytes);
+        self.admission.process.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ceilings_hold_and_everything_comes_back() {
+        let process = Permits::new(100);
+        let game = || Arc::new(Admission { game: Permits::new(80), process: Arc::clone(&process) });
+        let charge = |bytes| Charge { requests: &[], bytes };
+        let (a, b) = (game(), game());
+        let first = a.admit(charge(70)).expect("fits");
+        assert!(a.admit(charge(11)).is_none(), "the game's own ceiling");
+        assert!(b.admit(charge(31)).is_none(), "the process's ceiling");
+        assert_eq!((b.game.in_use(), process.in_use()), (0, 70), "a refused call holds nothing");
+        let second = b.admit(charge(30)).expect("fits exactly");
+        drop((first, second));
+        assert_eq!((a.game.in_use(), process.in_use()), (0, 0));
+    }
+}

@@ -1,0 +1,129 @@
+//! Where the answer to one call goes, and what the call holds until it is settled.
+//!
+//! Owns: answering exactly once (A8), also when the call is dropped on the way; the call's memory permit; its place in
+//! the counters of its slot and game. Does not own: deciding the answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clawstore_core::CallError;
+use clawstore_core::key_machine::{Caller, Head};
+use clawstore_core::ops::CallResult;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admission::Permit;
+use crate::game::Counters;
+use crate::inbox::{Inbox, VmEvent};
+use crate::slot::Slot;
+
+/// Who waits for the answer.
+#[derive(Debug)]
+pub(crate) enum ReplyTo {
+    /// A VM, under the number of the call there.
+    Vm(Arc<Inbox>, u64),
+    /// A Rust task.
+    Task(oneshot::Sender<CallResult>),
+    /// A Rust task that runs a transform, at most one event of each kind at a time.
+    Updater(mpsc::UnboundedSender<VmEvent>),
+}
+
+impl ReplyTo {
+    fn send(self, result: CallResult) {
+        match self {
+            Self::Vm(inbox, op) => inbox.push(VmEvent::Done { op, result }),
+            // A task that has gone wants no answer.
+            Self::Task(reply) => drop(reply.send(result)),
+            Self::Updater(events) => drop(events.send(VmEvent::Done { op: 0, result })),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Vm(inbox, _) => inbox.is_closed(),
+            Self::Task(reply) => reply.is_closed(),
+            Self::Updater(events) => events.is_closed(),
+        }
+    }
+}
+
+/// The call's end of the line. Dropping it unanswered answers with FAIL, or UNKNOWN if the flusher has the write.
+#[derive(Debug)]
+pub(crate) struct CallPort {
+    reply: Option<ReplyTo>,
+    slot: Arc<Slot>,
+    counters: Arc<Counters>,
+    _permit: Option<Permit>,
+    /// It is one of the slot's unsettled writes, which reads wait for.
+    unsettled: AtomicBool,
+    /// The flusher has it: it may be in a batch.
+    accepted: bool,
+}
+
+impl CallPort {
+    pub(crate) fn new(reply: ReplyTo, slot: Arc<Slot>, counters: Arc<Counters>, permit: Option<Permit>) -> Self {
+        slot.open.fetch_add(1, Ordering::Relaxed);
+        counters.call_opened();
+        Self { reply: Some(reply), slot, counters, _permit: permit, unsettled: AtomicBool::new(false), accepted: false }
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// Answers, if it is not answered yet.
+    pub(crate) fn answer(&mut self, result: CallResult) {
+        if let Some(reply) = self.reply.take() {
+            self.counters.call_ended(&result);
+            reply.send(result);
+        }
+    }
+
+    /// Asks the VM for another run. Meanwhile nobody's read waits for this call.
+    pub(crate) fn ask_rerun(&self, from: u64, head: Head) {
+        self.set_unsettled(false);
+        let event = VmEvent::Rerun { key: self.slot.key.clone(), from, head };
+        match &self.reply {
+            Some(ReplyTo::Vm(inbox, _)) => inbox.push(event),
+            Some(ReplyTo::Updater(events)) => drop(events.send(event)),
+            Some(ReplyTo::Task(_)) | None => {}
+        }
+    }
+
+    /// The call joins or leaves the slot's unsettled writes.
+    pub(crate) fn set_unsettled(&self, unsettled: bool) {
+        if self.unsettled.swap(unsettled, Ordering::AcqRel) != unsettled {
+            if unsettled {
+                self.slot.unsettled.fetch_add(1, Ordering::AcqRel);
+            } else {
+                self.slot.unsettled.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// The flusher takes it over, or gives it back.
+    pub(crate) fn set_accepted(&mut self, accepted: bool) {
+        self.accepted = accepted;
+    }
+}
+
+impl Caller for CallPort {
+    fn is_gone(&self) -> bool {
+        self.reply.as_ref().is_none_or(ReplyTo::is_gone)
+    }
+}
+
+impl Drop for CallPort {
+    fn drop(&mut self) {
+        if self.reply.is_some() {
+            let lost = if self.accepted {
+                CallError::unknown("An internal error lost the request.")
+            } else {
+                CallError::internal()
+            };
+            self.answer(Err(lost));
+        }
+        self.set_unsettled(false);
+        self.slot.open.fetch_sub(1, Ordering::AcqRel);
+        self.counters.call_settled();
+    }
+}

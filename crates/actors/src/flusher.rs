@@ -1,0 +1,233 @@
+//! The flusher of one game: keeps accepted writes until they are durable, and answers their callers.
+//!
+//! Owns: the game's pending writes; the order of publication: durable value into the cell, then answers, then the key's
+//! machine (`decisions.md` 6); deadlines of accepted writes. Does not own: the batch in flight (`lane`), acceptance.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clawstore_core::backend::{BatchRow, RowOutcome};
+use clawstore_core::clock::{Clock, Moment};
+use clawstore_core::key_machine::{Input, Item, Op};
+use clawstore_core::ops::CallResult;
+use clawstore_core::write_batch::{Notice, PendingWrites, Recalled, RowResult};
+use clawstore_core::{CallError, EntryKey, GameId};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+
+use crate::call_port::CallPort;
+use crate::directory::Directory;
+use crate::game::Latency;
+use crate::lane::LaneMsg;
+use crate::slot::{Activation, Slot};
+
+#[derive(Debug)]
+pub(crate) enum FlusherMsg {
+    /// A key's machine accepted something.
+    Submit(Item<CallPort>),
+    /// A key's machine wants back what is not settled.
+    Recall(Arc<Slot>, u64),
+    /// The lane takes rows for a batch: at most so many rows and bytes.
+    Take(usize, usize),
+    /// Rows that were taken have ended.
+    Settled(Vec<(EntryKey, RowResult)>),
+    /// A key's actor died: end what nobody will recall, and say when the key is settled.
+    Orphaned(EntryKey, oneshot::Sender<()>),
+    /// Look for deadlines that have passed.
+    Expire,
+    /// End everything now: never sent FAIL, sent UNKNOWN.
+    Abort,
+}
+
+pub(crate) struct FlusherActor {
+    game: GameId,
+    lane: ActorRef<LaneMsg>,
+    directory: Arc<Directory>,
+    clock: Arc<dyn Clock>,
+    latency: Arc<Latency>,
+    call_deadline: Duration,
+}
+
+#[derive(Default)]
+pub(crate) struct FlusherState {
+    pending: PendingWrites<CallPort>,
+    /// The lane knows that rows are waiting.
+    announced: bool,
+    /// Keys without an actor whose next activation waits for them to be settled.
+    orphans: HashMap<EntryKey, Vec<oneshot::Sender<()>>>,
+    /// Keys whose machine was told `Broken` and has not recalled yet.
+    recalls: HashSet<EntryKey>,
+}
+
+impl FlusherActor {
+    pub(crate) fn new(
+        game: GameId,
+        lane: ActorRef<LaneMsg>,
+        directory: Arc<Directory>,
+        clock: Arc<dyn Clock>,
+        latency: Arc<Latency>,
+        call_deadline: Duration,
+    ) -> Self {
+        Self { game, lane, directory, clock, latency, call_deadline }
+    }
+
+    fn announce(&self, state: &mut FlusherState) {
+        if !state.announced && state.pending.has_ready() {
+            state.announced = true;
+            let _ = self.lane.cast(LaneMsg::Ready(self.game));
+        }
+    }
+
+    fn take(&self, state: &mut FlusherState, rows: usize, bytes: usize) {
+        let rows: Vec<BatchRow> = state.pending.take(rows, bytes);
+        state.announced = state.pending.has_ready();
+        let _ = self.lane.cast(LaneMsg::Taken { game: self.game, rows, more: state.announced });
+    }
+
+    fn settled(&self, state: &mut FlusherState, rows: Vec<(EntryKey, RowResult)>) {
+        let now = self.clock.now();
+        for (key, result) in rows {
+            let Some(slot) = state.pending.in_flight(&key).next().map(|item| Arc::clone(item.op().caller.slot())) else {
+                continue;
+            };
+            if result == RowResult::Done(RowOutcome::Committed) {
+                self.publish(state, &slot, now);
+            }
+            let (notice, recalled) = state.pending.settle(&key, result, &mut answer);
+            if notice == Notice::Broken {
+                self.tell_broken(state, &key);
+            }
+            if let Some(recalled) = recalled {
+                self.give_back(state, &slot, recalled);
+            }
+            settle_orphan(state, &key);
+        }
+    }
+
+    /// What reads see changes before anyone is answered.
+    fn publish(&self, state: &FlusherState, slot: &Slot, now: Moment) {
+        let writes = || {
+            state.pending.in_flight(&slot.key).filter_map(|item| match item {
+                Item::Write { op, entry, .. } => Some((op, entry)),
+                Item::Gate { .. } => None,
+            })
+        };
+        if let Some((_, newest)) = writes().last() {
+            slot.publish_durable(Arc::clone(newest));
+        }
+        let called = |op: &Op<CallPort>| (now + self.call_deadline).since(op.deadline);
+        self.latency.record(writes().map(|(op, _)| called(op)));
+    }
+
+    fn expire(&self, state: &mut FlusherState, now: Moment) {
+        for key in state.pending.expire(now, &mut answer) {
+            self.tell_broken(state, &key);
+        }
+    }
+
+    /// Has the key's machine recall what was built on a write that failed. Without a machine, all of it ends.
+    fn tell_broken(&self, state: &mut FlusherState, key: &EntryKey) {
+        if let Some(slot) = self.directory.existing(key) {
+            let slot_state = slot.lock();
+            if let Activation::Live(actor) = &slot_state.activation
+                && actor.cast(Input::Broken).is_ok()
+            {
+                // The actor stays until the recall is over (A5).
+                if state.recalls.insert(key.clone()) {
+                    slot.open.fetch_add(1, Ordering::AcqRel);
+                }
+                return;
+            }
+        }
+        state.pending.abandon(key, &CallError::internal(), &mut answer);
+    }
+
+    fn recall(&self, state: &mut FlusherState, slot: &Arc<Slot>, number: u64) {
+        if let Some(recalled) = state.pending.recall(&slot.key, number) {
+            self.give_back(state, slot, recalled);
+        }
+    }
+
+    fn give_back(&self, state: &mut FlusherState, slot: &Slot, mut recalled: Recalled<CallPort>) {
+        for op in &mut recalled.ops {
+            op.caller.set_accepted(false);
+        }
+        let durable = (!recalled.reload).then(|| Arc::clone(&slot.lock().durable));
+        slot.send_if_live(Input::Recalled(recalled.number, recalled.ops, durable));
+        self.recall_is_over(state, slot);
+    }
+
+    fn recall_is_over(&self, state: &mut FlusherState, slot: &Slot) {
+        if state.recalls.remove(&slot.key) {
+            slot.open.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The key has no actor: nobody will recall what is broken. Says so once nothing of the key is left.
+    fn orphaned(&self, state: &mut FlusherState, key: EntryKey, settled: oneshot::Sender<()>) {
+        if let Some(slot) = self.directory.existing(&key) {
+            self.recall_is_over(state, &slot);
+        }
+        state.orphans.entry(key.clone()).or_default().push(settled);
+        settle_orphan(state, &key);
+    }
+
+    /// Deadlines of everything have passed: shutdown has run out of time.
+    fn abort(&self, state: &mut FlusherState) {
+        let forever = self.clock.now() + Duration::from_secs(u64::from(u32::MAX));
+        state.pending.expire(forever, &mut answer);
+    }
+}
+
+fn answer(op: &mut Op<CallPort>, result: CallResult) {
+    op.caller.answer(result);
+}
+
+fn settle_orphan(state: &mut FlusherState, key: &EntryKey) {
+    if !state.orphans.contains_key(key) {
+        return;
+    }
+    if state.pending.is_broken(key) {
+        state.pending.abandon(key, &CallError::internal(), &mut answer);
+    }
+    if !state.pending.contains(key) {
+        for settled in state.orphans.remove(key).into_iter().flatten() {
+            // An activation that was given up waits for nothing.
+            let _ = settled.send(());
+        }
+    }
+}
+
+impl Actor for FlusherActor {
+    type Msg = FlusherMsg;
+    type State = FlusherState;
+    type Arguments = ();
+
+    async fn pre_start(&self, _me: ActorRef<FlusherMsg>, (): ()) -> Result<FlusherState, ActorProcessingErr> {
+        Ok(FlusherState::default())
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<FlusherMsg>,
+        msg: FlusherMsg,
+        state: &mut FlusherState,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            FlusherMsg::Submit(item) => {
+                let slot = Arc::clone(item.op().caller.slot());
+                state.pending.push(&slot.key, item, &mut answer);
+            }
+            FlusherMsg::Recall(slot, number) => self.recall(state, &slot, number),
+            FlusherMsg::Take(rows, bytes) => self.take(state, rows, bytes),
+            FlusherMsg::Settled(rows) => self.settled(state, rows),
+            FlusherMsg::Orphaned(key, settled) => self.orphaned(state, key, settled),
+            FlusherMsg::Expire => self.expire(state, self.clock.now()),
+            FlusherMsg::Abort => self.abort(state),
+        }
+        self.announce(state);
+        Ok(())
+    }
+}

@@ -1,0 +1,286 @@
+//! One game of a process: everything that concerns its keys.
+//!
+//! Owns: the game's directory, flusher, supervisor, counters and sweeper; closing. Does not own: what its calls do
+//! (`client`), the lane.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use clawstore_core::clock::Clock;
+use clawstore_core::key_machine::VmId;
+use clawstore_core::ops::CallResult;
+use clawstore_core::{CallError, GameId, Outcome};
+use hdrhistogram::Histogram;
+use metrics::{Counter, counter};
+use parking_lot::Mutex;
+use ractor::{ActorRef, ActorRuntime, SpawnErr};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::admission::{Admission, Permits};
+use crate::directory::Directory;
+use crate::flusher::{FlusherActor, FlusherMsg};
+use crate::key_supervisor::KeySupervisor;
+use crate::lane::LaneMsg;
+use crate::metric_definitions::CALLS_TOTAL;
+use crate::process::{Config, DrainReport, Process};
+use crate::reads::Reader;
+use crate::server::{Server, ServerIdentity};
+use crate::slot::{Activation, Slot};
+
+/// Counts of a game's calls.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    /// Calls admitted and not settled.
+    open: AtomicUsize,
+    acked: AtomicU64,
+    failed: AtomicU64,
+    unknown: AtomicU64,
+    metrics: [Counter; 3],
+    /// Wakes a drain when nothing is open.
+    none_open: Notify,
+}
+
+impl Counters {
+    fn new() -> Self {
+        let metric = |outcome: &'static str| counter!(CALLS_TOTAL, "outcome" => outcome);
+        Self {
+            open: AtomicUsize::new(0),
+            acked: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            unknown: AtomicU64::new(0),
+            metrics: [metric("ok"), metric("fail"), metric("unknown")],
+            none_open: Notify::new(),
+        }
+    }
+
+    pub(crate) fn call_opened(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn call_settled(&self) {
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.none_open.notify_waiters();
+        }
+    }
+
+    pub(crate) fn call_ended(&self, result: &CallResult) {
+        let [ok, fail, unknown] = &self.metrics;
+        let (count, metric) = match result {
+            Ok(_) => (&self.acked, ok),
+            Err(CallError { outcome: Outcome::Fail, .. }) => (&self.failed, fail),
+            Err(CallError { outcome: Outcome::Unknown, .. }) => (&self.unknown, unknown),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        metric.increment(1);
+    }
+
+    fn report(&self) -> DrainReport {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        DrainReport { acked: read(&self.acked), failed: read(&self.failed), unknown: read(&self.unknown) }
+    }
+}
+
+/// Figures of a game, for a status line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GameStats {
+    /// Calls admitted and not settled.
+    pub in_flight: usize,
+    /// Calls that have ended, by outcome, since the game was opened.
+    pub ended: DrainReport,
+    /// Writes made durable since the game was opened.
+    pub saves: u64,
+    /// From call to durable answer, since the last look: median and 99th percentile, in microseconds.
+    pub durable_us: (u64, u64),
+    /// Keys with an actor.
+    pub active_keys: usize,
+    /// Keys in memory, with or without an actor.
+    pub resident_keys: usize,
+}
+
+/// One game.
+#[derive(Debug)]
+pub struct Game {
+    pub(crate) id: GameId,
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) runtime: Handle,
+    pub(crate) reader: Reader,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) flusher: ActorRef<FlusherMsg>,
+    pub(crate) supervisor: ActorRef<()>,
+    pub(crate) latency: Arc<Latency>,
+    pub(crate) active_keys: AtomicUsize,
+    /// Counts sweeps: the clock of `Slot::last_used`.
+    pub(crate) sweeps: std::sync::atomic::AtomicU32,
+    /// Keys whose machine wants ticks.
+    pub(crate) ticking: Mutex<Vec<Arc<Slot>>>,
+    /// Wakes the sweeper early, when memory is short.
+    pub(crate) sweep_now: Notify,
+    pub(crate) closed: AtomicBool,
+    pub(crate) stopped: Notify,
+    vms: Arc<AtomicU64>,
+}
+
+/// Times from call to durable answer.
+#[derive(Debug)]
+pub(crate) struct Latency {
+    histogram: Mutex<Histogram<u64>>,
+    saves: AtomicU64,
+}
+
+impl Latency {
+    fn new() -> Self {
+        // 1 µs to 10 min at two digits: 20 kB, and it cannot fail for these constants.
+        let histogram = Histogram::new_with_bounds(1, 600_000_000, 2).expect("constant bounds are valid");
+        Self { histogram: Mutex::new(histogram), saves: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn record(&self, times: impl Iterator<Item = Duration>) {
+        let mut histogram = self.histogram.lock();
+        let mut count = 0;
+        for time in times {
+            histogram.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+            count += 1;
+        }
+        self.saves.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> (u64, u64) {
+        let mut histogram = self.histogram.lock();
+        let percentiles = (histogram.value_at_quantile(0.5), histogram.value_at_quantile(0.99));
+        histogram.reset();
+        percentiles
+    }
+}
+
+impl Game {
+    pub(crate) fn open(process: &Process, id: GameId) -> Result<Arc<Self>, SpawnErr> {
+        // Spawning needs the runtime's context; the caller may be on any thread.
+        let _context = process.runtime.enter();
+        let latency = Arc::new(Latency::new());
+        let directory = Arc::new(Directory::new());
+        let flusher = FlusherActor::new(
+            id,
+            process.lane.clone(),
+            Arc::clone(&directory),
+            Arc::clone(&process.clock),
+            Arc::clone(&latency),
+            process.config.call_deadline,
+        );
+        // `spawn_instant`: both have nothing to do before they start, so there is no failure that could be hidden.
+        let (flusher, _) = ActorRuntime::spawn_instant(None, flusher, ())?;
+        let (supervisor, _) = ActorRuntime::spawn_instant(None, KeySupervisor, ())?;
+        let _ = process.lane.cast(LaneMsg::Register(id, flusher.clone()));
+        let game = Permits::new(process.config.pending_bytes_per_game);
+        let game = Arc::new(Self {
+            id,
+            config: process.config.clone(),
+            clock: Arc::clone(&process.clock),
+            runtime: process.runtime.clone(),
+            reader: process.reader.clone(),
+            directory,
+            admission: Arc::new(Admission { game, process: Arc::clone(&process.permits) }),
+            counters: Arc::new(Counters::new()),
+            flusher,
+            supervisor,
+            latency,
+            active_keys: AtomicUsize::new(0),
+            sweeps: std::sync::atomic::AtomicU32::new(0),
+            ticking: Mutex::new(Vec::new()),
+            sweep_now: Notify::new(),
+            closed: AtomicBool::new(false),
+            stopped: Notify::new(),
+            vms: process.vm_numbers(),
+        });
+        crate::passivation::start_sweeper(&game);
+        Ok(game)
+    }
+
+    /// Which game this is.
+    pub fn id(&self) -> GameId {
+        self.id
+    }
+
+    /// A server of this game: one per VM.
+    pub fn server(self: &Arc<Self>, identity: ServerIdentity) -> Server {
+        Server::new(Arc::clone(self), self.new_vm(), identity)
+    }
+
+    pub(crate) fn new_vm(&self) -> VmId {
+        VmId(self.vms.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Figures as of now; percentiles since the last look.
+    pub fn stats(&self) -> GameStats {
+        GameStats {
+            in_flight: self.counters.open.load(Ordering::Acquire),
+            ended: self.counters.report(),
+            saves: self.latency.saves.load(Ordering::Relaxed),
+            durable_us: self.latency.take(),
+            active_keys: self.active_keys.load(Ordering::Relaxed),
+            resident_keys: self.directory.len(),
+        }
+    }
+
+    pub(crate) fn close_admission(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Waits until nothing is open, at most `until`; then ends what is left, and all actors.
+    pub(crate) async fn drain(&self, until: Instant) -> DrainReport {
+        let before = self.counters.report();
+        if !self.none_open_by(until).await {
+            let _ = self.flusher.cast(FlusherMsg::Abort);
+            self.directory.for_each(|slot| self.abort(slot));
+            // Answers of what was just ended are on their way; they take no longer than the actors need to stop.
+            self.none_open_by(Instant::now() + Duration::from_millis(500)).await;
+        }
+        let after = self.counters.report();
+        self.stop();
+        DrainReport {
+            acked: after.acked - before.acked,
+            failed: after.failed - before.failed,
+            unknown: after.unknown - before.unknown,
+        }
+    }
+
+    async fn none_open_by(&self, until: Instant) -> bool {
+        loop {
+            let notified = self.counters.none_open.notified();
+            if self.counters.open.load(Ordering::Acquire) == 0 {
+                return true;
+            }
+            if crate::client::timeout_at(until, notified).await.is_none() {
+                return false;
+            }
+        }
+    }
+
+    /// Ends the calls that wait in a key's slot or machine. Those that the flusher has are its own to end.
+    fn abort(&self, slot: &Slot) {
+        let mut state = slot.lock();
+        match std::mem::replace(&mut state.activation, Activation::Vacant) {
+            Activation::Live(actor) => actor.kill(),
+            Activation::Removed => state.activation = Activation::Removed,
+            // Dropping the waiting calls answers them: FAIL.
+            Activation::Activating(_) | Activation::Vacant | Activation::Quarantined(_) => {}
+        }
+        state.flight = None;
+    }
+
+    fn stop(&self) {
+        self.stopped.notify_waiters();
+        self.directory.for_each(|slot| self.abort(slot));
+        self.supervisor.stop(None);
+        self.flusher.stop(None);
+    }
+}

@@ -1,0 +1,176 @@
+//! The actor of one key: serializes its calls.
+//!
+//! Owns: driving the key's machine, one message at a time, without ever waiting; containing a panic in it.
+//! Does not own: rules (`core::key_machine`), accepted writes (the flusher has them from the moment they are accepted).
+//!
+//! What is durable is read from the slot's cell before each step instead of being sent as a message per key and batch:
+//! the flusher has put it there before it answered anyone (`docs/adr/0004`).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use clawstore_core::clock::Moment;
+use clawstore_core::key_machine::{Effect, Input, KeyMachine};
+use clawstore_core::limits::{PANIC_WINDOW, PANICS_BEFORE_QUARANTINE, QUARANTINE};
+use clawstore_core::Entry;
+use metrics::counter;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::call_port::CallPort;
+use crate::flusher::FlusherMsg;
+use crate::game::Game;
+use crate::metric_definitions::{KEY_PANICS_TOTAL, QUARANTINES_TOTAL, RERUNS_TOTAL, TRACE_KEYS};
+use crate::slot::{Activation, KeyMsg, Slot};
+
+/// What a key's actor starts with.
+#[derive(Debug)]
+pub(crate) struct Activated {
+    /// The durable state, loaded before the actor was spawned (A2).
+    pub(crate) entry: Arc<Entry>,
+}
+
+pub(crate) struct KeyActor {
+    game: Arc<Game>,
+    slot: Arc<Slot>,
+}
+
+pub(crate) struct KeyState {
+    machine: KeyMachine<CallPort>,
+    effects: Vec<Effect<CallPort>>,
+}
+
+impl KeyActor {
+    pub(crate) fn new(game: Arc<Game>, slot: Arc<Slot>) -> Self {
+        Self { game, slot }
+    }
+
+    /// True if the step panicked.
+    fn step(&self, state: &mut KeyState, msg: KeyMsg) -> bool {
+        let durable = self.slot.lock().durable.revision;
+        let KeyState { machine, effects } = state;
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let now = self.game.clock.now();
+            machine.step(now, Input::Persisted(durable), effects);
+            machine.step(now, msg, effects);
+        }));
+        if stepped.is_err() {
+            // The panicking call was dropped on the way out, which answered it: FAIL.
+            self.recover(state);
+        }
+        stepped.is_err()
+    }
+
+    /// Starts over from the durable state and what the flusher has.
+    fn recover(&self, state: &mut KeyState) {
+        counter!(KEY_PANICS_TOTAL).increment(1);
+        tracing::error!(target: TRACE_KEYS, key = %self.slot.key, "a call on the key panicked and was failed");
+        let fresh = KeyMachine::new(self.game.config.retention, Arc::default());
+        let broken = std::mem::replace(&mut state.machine, fresh);
+        state.machine = broken.rebuild(&mut state.effects);
+    }
+
+    fn publish_head(&self, machine: &KeyMachine<CallPort>) {
+        let head = machine.head();
+        let mut state = self.slot.lock();
+        if state.head.entry.revision != head.entry.revision || state.head.writer != head.writer {
+            state.head = head.clone();
+        }
+    }
+
+    fn execute(&self, me: &ActorRef<KeyMsg>, state: &mut KeyState) {
+        let KeyState { machine, effects } = state;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Submit(mut item) => {
+                    item.op_mut().caller.set_accepted(true);
+                    item.op().caller.set_unsettled(item.op().request.is_write());
+                    // A stopped flusher drops the item, which answers it.
+                    let _ = self.game.flusher.cast(FlusherMsg::Submit(item));
+                }
+                Effect::Answer(mut op, result) => op.caller.answer(result),
+                Effect::AskRerun(writer) => {
+                    counter!(RERUNS_TOTAL).increment(1);
+                    if let Some(op) = machine.held(writer.vm) {
+                        op.caller.ask_rerun(op.writer.op, machine.head().clone());
+                    }
+                }
+                Effect::Recall(number) => {
+                    let _ = self.game.flusher.cast(FlusherMsg::Recall(Arc::clone(&self.slot), number));
+                }
+                Effect::Reload(number) => self.reload(me.clone(), number),
+                Effect::WakeAt(moment) => self.wake_at(me.clone(), moment),
+            }
+        }
+    }
+
+    fn reload(&self, me: ActorRef<KeyMsg>, number: u64) {
+        let (game, slot) = (Arc::clone(&self.game), Arc::clone(&self.slot));
+        self.game.runtime.spawn(async move {
+            match game.reader.read_for_activation(&slot).await {
+                Ok(entry) => {
+                    let entry = Arc::new(entry);
+                    slot.lock().durable = Arc::clone(&entry);
+                    let _ = me.cast(Input::Reloaded(number, entry));
+                }
+                Err(error) => {
+                    tracing::warn!(target: TRACE_KEYS, key = %slot.key, %error, "key could not be read again");
+                    // Its calls are answered as it dies; the next call loads it afresh.
+                    me.kill();
+                }
+            }
+        });
+    }
+
+    fn wake_at(&self, me: ActorRef<KeyMsg>, moment: Moment) {
+        let wait = moment.since(self.game.clock.now());
+        me.send_after(wait, || Input::Tick);
+    }
+
+    /// Three panics in ten seconds: the key is set aside, alone.
+    fn quarantine_if_due(&self, me: &ActorRef<KeyMsg>) {
+        let now = self.game.clock.now();
+        let mut state = self.slot.lock();
+        state.panics.push_back(now);
+        state.panics.retain(|&at| now.since(at) < PANIC_WINDOW);
+        if state.panics.len() >= PANICS_BEFORE_QUARANTINE {
+            state.activation = Activation::Quarantined(now + QUARANTINE);
+            state.panics.clear();
+            drop(state);
+            counter!(QUARANTINES_TOTAL).increment(1);
+            tracing::error!(target: TRACE_KEYS, key = %self.slot.key, "key is quarantined after repeated panics");
+            self.game.active_keys.fetch_sub(1, Ordering::Relaxed);
+            me.kill();
+        }
+    }
+}
+
+impl Actor for KeyActor {
+    type Msg = KeyMsg;
+    type State = KeyState;
+    type Arguments = Activated;
+
+    async fn pre_start(&self, _me: ActorRef<KeyMsg>, activated: Activated) -> Result<KeyState, ActorProcessingErr> {
+        let machine = KeyMachine::new(self.game.config.retention, activated.entry);
+        Ok(KeyState { machine, effects: Vec::new() })
+    }
+
+    async fn handle(&self, me: ActorRef<KeyMsg>, msg: KeyMsg, state: &mut KeyState) -> Result<(), ActorProcessingErr> {
+        let panicked = self.step(state, msg);
+        self.publish_head(&state.machine);
+        self.execute(&me, state);
+        if panicked {
+            self.quarantine_if_due(&me);
+        }
+        if !state.machine.is_idle() {
+            self.game.wants_ticks(&self.slot);
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _me: ActorRef<KeyMsg>, state: &mut KeyState) -> Result<(), ActorProcessingErr> {
+        // The state travels to the supervisor: the value stays behind.
+        state.machine = KeyMachine::new(self.game.config.retention, Arc::default());
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! The lane of the process: one batch at a time, from all games.
+//!
+//! Owns: gathering rows from the flushers that have some, in equal shares of rows and bytes; driving `core::lane`;
+//! timing its pauses. Does not own: the rules of a bad outcome (`core::lane`), the rows (`flusher`).
+//!
+//! No timed linger: rows are asked for when nothing is in flight, through the flushers' mailboxes, so that everything
+//! that was sent to them before is gathered too (`decisions.md` 5).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clawstore_core::backend::{Backend, BackendError, Batch, BatchRow, RowOutcome};
+use clawstore_core::lane::{Lane, LaneEffect};
+use clawstore_core::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
+use clawstore_core::write_batch::RowResult;
+use clawstore_core::{EntryKey, GameId};
+use metrics::{counter, histogram};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::flusher::FlusherMsg;
+use crate::metric_definitions::{BATCH_FAILURES_TOTAL, BATCH_ROWS, COMMIT_SECONDS, TRACE_BATCHES};
+
+type CommitResult = Result<Vec<RowOutcome>, BackendError>;
+
+#[derive(Debug)]
+pub(crate) enum LaneMsg {
+    /// A game has been opened.
+    Register(GameId, ActorRef<FlusherMsg>),
+    /// A game that had no rows waiting has some.
+    Ready(GameId),
+    /// The answer to `FlusherMsg::Take`; `more` rows are waiting.
+    Taken { game: GameId, rows: Vec<BatchRow>, more: bool },
+    /// The batch in flight has come back, this long after it was sent.
+    Outcome(CommitResult, Duration),
+    /// Send the batch in flight again.
+    Resend,
+    /// A pause is over.
+    Rested,
+}
+
+pub(crate) struct LaneActor {
+    backend: Arc<dyn Backend>,
+}
+
+/// Rows being asked for.
+struct Gathering {
+    /// Flushers that have not answered.
+    awaited: usize,
+    rows: Vec<BatchRow>,
+}
+
+#[derive(Default)]
+pub(crate) struct LaneState {
+    lane: Lane,
+    flushers: HashMap<GameId, ActorRef<FlusherMsg>>,
+    /// Games with rows waiting; each is asked once a round.
+    ready: VecDeque<GameId>,
+    gathering: Option<Gathering>,
+    resting: bool,
+}
+
+impl LaneActor {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend }
+    }
+
+    /// Asks for rows, if a batch may start.
+    fn gather(&self, state: &mut LaneState) {
+        if !state.lane.is_idle() || state.gathering.is_some() || state.resting || state.ready.is_empty() {
+            return;
+        }
+        // Equal shares: a game with much to save costs the others no more than their turn.
+        let shares = state.ready.len().min(BATCH_ROWS_MAX);
+        let (rows, bytes) = (BATCH_ROWS_MAX / shares, BATCH_BYTES_MAX / shares);
+        let mut awaited = 0;
+        for game in state.ready.drain(..shares) {
+            if let Some(flusher) = state.flushers.get(&game)
+                && flusher.cast(FlusherMsg::Take(rows, bytes)).is_ok()
+            {
+                awaited += 1;
+            }
+        }
+        if awaited > 0 {
+            state.gathering = Some(Gathering { awaited, rows: Vec::new() });
+        }
+    }
+
+    fn taken(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, game: GameId, rows: Vec<BatchRow>, more: bool) {
+        if more {
+            state.ready.push_back(game);
+        }
+        let Some(gathering) = &mut state.gathering else { return };
+        gathering.awaited -= 1;
+        if gathering.rows.is_empty() {
+            gathering.rows = rows;
+        } else {
+            gathering.rows.extend(rows);
+        }
+        if gathering.awaited > 0 {
+            return;
+        }
+        let rows = state.gathering.take().map(|gathering| gathering.rows).unwrap_or_default();
+        if !rows.is_empty() {
+            let effects = state.lane.start(rows);
+            self.execute(me, state, effects);
+        }
+    }
+
+    fn outcome(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, result: CommitResult, took: Duration) {
+        histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
+        match &result {
+            Ok(rows) => {
+                #[expect(clippy::cast_precision_loss, reason = "at most 1,024")]
+                histogram!(BATCH_ROWS).record(rows.len() as f64);
+            }
+            Err(error) => {
+                counter!(BATCH_FAILURES_TOTAL, "kind" => format!("{:?}", error.kind)).increment(1);
+                tracing::warn!(target: TRACE_BATCHES, kind = ?error.kind, %error, "a batch did not commit");
+            }
+        }
+        let effects = state.lane.outcome(result);
+        if state.lane.is_idle() {
+            // Ask for the next rows before the flushers answer the callers of these: the store works meanwhile.
+            self.gather(state);
+        }
+        self.execute(me, state, effects);
+    }
+
+    fn execute(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, effects: Vec<LaneEffect>) {
+        let mut settled: HashMap<GameId, Vec<(EntryKey, RowResult)>> = HashMap::new();
+        for effect in effects {
+            match effect {
+                LaneEffect::Send(batch) => self.send(me.clone(), batch),
+                LaneEffect::ResendAfter(pause) => drop(me.send_after(pause, || LaneMsg::Resend)),
+                LaneEffect::Settle(key, result) => settled.entry(key.store.game).or_default().push((key, result)),
+                LaneEffect::Rest(pause) => {
+                    state.resting = true;
+                    me.send_after(pause, || LaneMsg::Rested);
+                }
+            }
+        }
+        for (game, rows) in settled {
+            if let Some(flusher) = state.flushers.get(&game) {
+                // A flusher that has stopped has answered its callers.
+                let _ = flusher.cast(FlusherMsg::Settled(rows));
+            }
+        }
+    }
+
+    fn send(&self, me: ActorRef<LaneMsg>, batch: Arc<Batch>) {
+        let backend = Arc::clone(&self.backend);
+        #[expect(clippy::disallowed_methods, reason = "one at a time: the batch in flight; commit times are only shown")]
+        tokio::spawn(async move {
+            let sent = Instant::now();
+            let result = backend.commit_batch(batch).await;
+            let _ = me.cast(LaneMsg::Outcome(result, sent.elapsed()));
+        });
+    }
+}
+
+impl Actor for LaneActor {
+    type Msg = LaneMsg;
+    type State = LaneState;
+    type Arguments = ();
+
+    async fn pre_start(&self, _me: ActorRef<LaneMsg>, (): ()) -> Result<LaneState, ActorProcessingErr> {
+        Ok(LaneState::default())
+    }
+
+    async fn handle(&self, me: ActorRef<LaneMsg>, msg: LaneMsg, state: &mut LaneState) -> Result<(), ActorProcessingErr> {
+        match msg {
+            LaneMsg::Register(game, flusher) => drop(state.flushers.insert(game, flusher)),
+            LaneMsg::Ready(game) => state.ready.push_back(game),
+            LaneMsg::Taken { game, rows, more } => self.taken(&me, state, game, rows, more),
+            LaneMsg::Outcome(result, took) => self.outcome(&me, state, result, took),
+            LaneMsg::Resend => {
+                let effect = state.lane.resend();
+                self.execute(&me, state, effect.into_iter().collect());
+            }
+            LaneMsg::Rested => state.resting = false,
+        }
+        self.gather(state);
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! Every metric name, label and trace point.
+//!
+//! Owns: the names (they are API for dashboards) and their descriptions. Does not own: an exporter; without one,
+//! recording costs a few nanoseconds.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Calls by their end; label `outcome` = `ok` | `fail` | `unknown`.
+pub const CALLS_TOTAL: &str = "clawstore_calls_total";
+/// Calls refused at admission; label `reason` = `memory` | `closing` | `quarantined`.
+pub const REFUSED_TOTAL: &str = "clawstore_calls_refused_total";
+/// Rows per committed batch.
+pub const BATCH_ROWS: &str = "clawstore_batch_rows";
+/// Seconds from sending a batch to its answer.
+pub const COMMIT_SECONDS: &str = "clawstore_commit_seconds";
+/// Seconds from a write's call to its durable answer.
+pub const DURABLE_SECONDS: &str = "clawstore_durable_seconds";
+/// Batches that did not commit; label `kind` = backend error kind.
+pub const BATCH_FAILURES_TOTAL: &str = "clawstore_batch_failures_total";
+/// Keys that got an actor.
+pub const ACTIVATIONS_TOTAL: &str = "clawstore_activations_total";
+/// Keys whose actor left memory.
+pub const PASSIVATIONS_TOTAL: &str = "clawstore_passivations_total";
+/// Updates that lost a race and ran again.
+pub const RERUNS_TOTAL: &str = "clawstore_update_reruns_total";
+/// Panics inside a key's step.
+pub const KEY_PANICS_TOTAL: &str = "clawstore_key_panics_total";
+/// Keys set aside after repeated panics.
+pub const QUARANTINES_TOTAL: &str = "clawstore_quarantines_total";
+/// Keys with an actor, of all games.
+pub const ACTIVE_KEYS: &str = "clawstore_active_keys";
+/// Bytes of calls admitted and not settled, of the process.
+pub const PENDING_BYTES: &str = "clawstore_pending_bytes";
+
+/// Trace target of everything that concerns one call's way.
+pub const TRACE_CALLS: &str = "clawstore::calls";
+/// Trace target of batches and their fate.
+pub const TRACE_BATCHES: &str = "clawstore::batches";
+/// Trace target of activation, passivation, panics and quarantine.
+pub const TRACE_KEYS: &str = "clawstore::keys";
+
+/// Tells the installed recorder what the names mean. Call once, after installing it.
+pub fn describe() {
+    describe_counter!(CALLS_TOTAL, "Calls by outcome: ok, fail (not applied), unknown (may be applied)");
+    describe_counter!(REFUSED_TOTAL, "Calls refused before they were queued, by reason");
+    describe_histogram!(BATCH_ROWS, Unit::Count, "Rows per committed batch");
+    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time from sending a batch to its answer");
+    describe_histogram!(DURABLE_SECONDS, Unit::Seconds, "Time from a write's call to its durable answer");
+    describe_counter!(BATCH_FAILURES_TOTAL, "Batches that did not commit, by backend error kind");
+    describe_counter!(ACTIVATIONS_TOTAL, "Keys that got an actor");
+    describe_counter!(PASSIVATIONS_TOTAL, "Keys whose actor left memory");
+    describe_counter!(RERUNS_TOTAL, "Updates that lost a race and ran again");
+    describe_counter!(KEY_PANICS_TOTAL, "Panics inside a key's step");
+    describe_counter!(QUARANTINES_TOTAL, "Keys set aside after repeated panics");
+    describe_gauge!(ACTIVE_KEYS, Unit::Count, "Keys with an actor");
+    describe_gauge!(PENDING_BYTES, Unit::Bytes, "Bytes of calls admitted and not settled");
+}

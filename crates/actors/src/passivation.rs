@@ -1,0 +1,150 @@
+//! Keys leave memory.
+//!
+//! Owns: the sweeper of a game, which sends ticks to keys that want them, looks after the flusher's deadlines, and takes
+//! out keys that are idle or, above the byte ceiling, those used longest ago. Does not own: what an actor does.
+//!
+//! Only a clean key leaves (A5): nothing of it is open, under the slot's lock, so nothing can come between. Its durable
+//! value stays as a 4 s cache entry (`decisions.md` 9); then the slot goes too, and SQLite keys leave nothing behind.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use clawstore_core::key_machine::Input;
+use clawstore_core::limits::{ACTIVE_KEY_BYTES, CACHED_KEY_BYTES, READ_CACHE_TTL};
+use metrics::{counter, gauge};
+
+use crate::flusher::FlusherMsg;
+use crate::game::Game;
+use crate::metric_definitions::{ACTIVE_KEYS, PASSIVATIONS_TOTAL, PENDING_BYTES};
+use crate::slot::{Activation, Slot};
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two sweeps of the directory.
+const TICKS_PER_SWEEP: u32 = 10;
+/// A sweep above the ceiling goes down to this share of it, so that it is not needed again at once.
+const SWEEP_TO: f64 = 0.9;
+
+/// Starts the game's sweeper. It ends with the game.
+pub(crate) fn start_sweeper(game: &Arc<Game>) {
+    let weak = Arc::downgrade(game);
+    game.runtime.spawn(sweep_until_gone(weak));
+}
+
+#[expect(clippy::disallowed_methods, reason = "the sweeper is the game's one periodic task")]
+async fn sweep_until_gone(game: Weak<Game>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for tick in 0_u32.. {
+        let Some(strong) = game.upgrade() else { return };
+        let early = tokio::select! {
+            _ = ticks.tick() => false,
+            () = strong.sweep_now.notified() => true,
+            () = strong.stopped.notified() => return,
+        };
+        strong.tick_keys();
+        let _ = strong.flusher.cast(FlusherMsg::Expire);
+        if early || tick % TICKS_PER_SWEEP == 0 {
+            strong.sweep();
+        }
+    }
+}
+
+/// One idle key with an actor, as a sweep sees it.
+struct Idle {
+    slot: Arc<Slot>,
+    last_used: u32,
+    bytes: usize,
+}
+
+impl Game {
+    /// Puts a key on the list of those that get ticks, until its machine is idle again.
+    pub(crate) fn wants_ticks(&self, slot: &Arc<Slot>) {
+        if !slot.wants_ticks.swap(true, Ordering::AcqRel) {
+            self.ticking.lock().push(Arc::clone(slot));
+        }
+    }
+
+    fn tick_keys(&self) {
+        for slot in std::mem::take(&mut *self.ticking.lock()) {
+            slot.wants_ticks.store(false, Ordering::Release);
+            slot.send_if_live(Input::Tick);
+        }
+    }
+
+    /// Takes out what is idle, then, if memory is short, what was used longest ago.
+    pub(crate) fn sweep(&self) {
+        let sweep = self.sweeps.fetch_add(1, Ordering::Relaxed) + 1;
+        let idle_sweeps = u32::try_from(self.config.idle_before_passivation.as_secs()).unwrap_or(u32::MAX).max(1);
+        let (mut resident, mut idle, mut expired) = (0, Vec::new(), Vec::new());
+        self.directory.for_each(|slot| {
+            let (bytes, is_live, is_expired) = self.weigh(slot);
+            resident += bytes;
+            let last_used = slot.last_used.load(Ordering::Relaxed);
+            if is_live && slot.open.load(Ordering::Acquire) == 0 {
+                idle.push(Idle { slot: Arc::clone(slot), last_used, bytes });
+            } else if is_expired {
+                expired.push(Arc::clone(slot));
+            }
+        });
+        for slot in expired {
+            self.remove_expired(&slot);
+        }
+        let ceiling = self.config.cache_bytes;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a share of a size")]
+        let target = if resident > ceiling { (ceiling as f64 * SWEEP_TO) as usize } else { usize::MAX };
+        idle.sort_unstable_by_key(|key| key.last_used);
+        for key in idle {
+            if resident > target || sweep.saturating_sub(key.last_used) > idle_sweeps {
+                self.passivate(&key.slot);
+                resident -= key.bytes;
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        gauge!(PENDING_BYTES).set(self.admission.process.in_use() as f64);
+    }
+
+    /// Resident bytes of a key; is it live; is it vacant with nothing worth keeping?
+    fn weigh(&self, slot: &Slot) -> (usize, bool, bool) {
+        let state = slot.lock();
+        let payload = state.durable.payload_bytes();
+        match state.activation {
+            Activation::Live(_) => (ACTIVE_KEY_BYTES + payload, true, false),
+            Activation::Vacant => {
+                let now = self.clock.now();
+                let fresh = state.cached_at.is_some_and(|at| now.since(at) < READ_CACHE_TTL);
+                (CACHED_KEY_BYTES + payload, false, !fresh && state.flight.is_none())
+            }
+            _ => (ACTIVE_KEY_BYTES + payload, false, false),
+        }
+    }
+
+    /// Ends the actor of a clean key.
+    pub(crate) fn passivate(&self, slot: &Slot) {
+        let mut state = slot.lock();
+        // Looked at again under the lock: calls enter through it.
+        if slot.open.load(Ordering::Acquire) > 0 {
+            return;
+        }
+        if let Activation::Live(actor) = &state.activation {
+            actor.stop(None);
+            state.activation = Activation::Vacant;
+            state.cached_at = Some(self.clock.now());
+            drop(state);
+            self.active_keys.fetch_sub(1, Ordering::Relaxed);
+            counter!(PASSIVATIONS_TOTAL).increment(1);
+            gauge!(ACTIVE_KEYS).decrement(1.0);
+        }
+    }
+
+    fn remove_expired(&self, slot: &Arc<Slot>) {
+        let mut state = slot.lock();
+        let unused = state.flight.is_none() && slot.open.load(Ordering::Acquire) == 0;
+        if matches!(state.activation, Activation::Vacant) && unused {
+            state.activation = Activation::Removed;
+            drop(state);
+            self.directory.remove(slot);
+        }
+    }
+}

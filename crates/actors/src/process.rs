@@ -1,0 +1,140 @@
+//! One per process and database: what all games share.
+//!
+//! Owns: the lane, the reader, the process's memory permits, the table of games, numbers for VMs, and draining
+//! everything at shutdown. Does not own: the tokio runtime, the backend's life.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use clawstore_core::GameId;
+use clawstore_core::backend::Backend;
+use clawstore_core::clock::Clock;
+use clawstore_core::limits;
+use clawstore_core::versioning::Retention;
+use parking_lot::Mutex;
+use ractor::{Actor, ActorRef, SpawnErr};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::admission::Permits;
+use crate::game::Game;
+use crate::lane::{LaneActor, LaneMsg};
+use crate::reads::Reader;
+
+/// Settings with their defaults (`decisions.md` 23).
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Every call is answered within this time.
+    pub call_deadline: Duration,
+    /// Keys without calls for this long leave memory.
+    pub idle_before_passivation: Duration,
+    /// Ceiling for the bytes of keys in memory, per game.
+    pub cache_bytes: usize,
+    /// Ceiling for the bytes of calls on their way, per game.
+    pub pending_bytes_per_game: usize,
+    /// The same for the process.
+    pub pending_bytes_per_process: usize,
+    /// Which superseded revisions are kept.
+    pub retention: Retention,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            call_deadline: limits::CALL_DEADLINE,
+            idle_before_passivation: limits::IDLE_BEFORE_PASSIVATION,
+            cache_bytes: limits::CACHE_BYTES,
+            pending_bytes_per_game: limits::PENDING_BYTES_PER_GAME,
+            pending_bytes_per_process: limits::PENDING_BYTES_PER_PROCESS,
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// How the calls that were open when a drain began have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DrainReport {
+    /// Done and durable.
+    pub acked: u64,
+    /// Surely not applied.
+    pub failed: u64,
+    /// May have been applied.
+    pub unknown: u64,
+}
+
+/// What all games of a process share.
+#[derive(Debug)]
+pub struct Process {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) runtime: Handle,
+    pub(crate) config: Config,
+    pub(crate) permits: Arc<Permits>,
+    pub(crate) lane: ActorRef<LaneMsg>,
+    pub(crate) reader: Reader,
+    next_vm: Arc<AtomicU64>,
+    games: Mutex<HashMap<GameId, Arc<Game>>>,
+}
+
+impl Process {
+    /// Starts the lane and the reader on `runtime`.
+    ///
+    /// # Errors
+    /// If an actor cannot be started.
+    pub async fn start(
+        backend: Arc<dyn Backend>,
+        clock: Arc<dyn Clock>,
+        runtime: Handle,
+        config: Config,
+    ) -> Result<Arc<Self>, SpawnErr> {
+        let (lane, _) = Actor::spawn(None, LaneActor::new(Arc::clone(&backend)), ()).await?;
+        let reader = Reader::start(backend, Arc::clone(&clock), &runtime, config.call_deadline);
+        let permits = Permits::new(config.pending_bytes_per_process);
+        let (next_vm, games) = (Arc::new(AtomicU64::new(1)), Mutex::new(HashMap::new()));
+        Ok(Arc::new(Self { clock, runtime, config, permits, lane, reader, next_vm, games }))
+    }
+
+    /// The game of this id; opened by the first call, the same one afterwards. Needs no runtime context.
+    ///
+    /// # Errors
+    /// If an actor cannot be started.
+    pub fn game(self: &Arc<Self>, id: GameId) -> Result<Arc<Game>, SpawnErr> {
+        let mut games = self.games.lock();
+        if let Some(game) = games.get(&id) {
+            return Ok(Arc::clone(game));
+        }
+        let game = Game::open(self, id)?;
+        games.insert(id, Arc::clone(&game));
+        Ok(game)
+    }
+
+    /// Bytes of calls admitted and not settled.
+    pub fn pending_bytes(&self) -> usize {
+        self.permits.in_use()
+    }
+
+    /// VM numbers are unique in the process; all games draw from one counter.
+    pub(crate) fn vm_numbers(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.next_vm)
+    }
+
+    /// Refuses new calls, then waits until every open one is settled, at most `patience`. What is not settled by
+    /// then is answered FAIL if it was never sent, else UNKNOWN. Ends with all actors stopped.
+    pub async fn drain(&self, patience: Duration) -> DrainReport {
+        let games: Vec<_> = self.games.lock().values().cloned().collect();
+        let until = Instant::now() + patience;
+        for game in &games {
+            game.close_admission();
+        }
+        let mut report = DrainReport::default();
+        for game in &games {
+            let ended = game.drain(until).await;
+            report.acked += ended.acked;
+            report.failed += ended.failed;
+            report.unknown += ended.unknown;
+        }
+        self.lane.stop(None);
+        report
+    }
+}

@@ -1,0 +1,129 @@
+//! One key's place in the directory.
+//!
+//! Owns: whether the key has an actor, is getting one, or is set aside; the FIFO of calls that came before the actor was
+//! there (`decisions.md` 7); the durable value that reads see and the speculative head that transforms read; the 4 s
+//! cache entry of a key without an actor, with its read flight and generation (`decisions.md` 9).
+//! Does not own: the actor, or when it leaves (`passivation`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use clawstore_core::clock::Moment;
+use clawstore_core::key_machine::{Head, Input};
+use clawstore_core::{Entry, EntryKey};
+use parking_lot::{Mutex, MutexGuard};
+use ractor::ActorRef;
+
+use crate::call_port::CallPort;
+
+/// What a key actor is sent: the inputs of its machine.
+pub(crate) type KeyMsg = Input<CallPort>;
+
+const _: () = assert!(size_of::<KeyMsg>() <= 64, "every message is boxed and moved: payloads are behind pointers");
+
+#[derive(Debug)]
+pub(crate) enum Activation {
+    /// No actor.
+    Vacant,
+    /// One is on its way; calls wait here, in order.
+    Activating(VecDeque<KeyMsg>),
+    /// It takes calls.
+    Live(ActorRef<KeyMsg>),
+    /// Set aside until then.
+    Quarantined(Moment),
+    /// The slot is no longer in the directory: look the key up again.
+    Removed,
+}
+
+/// A backend read that callers share.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) generation: u64,
+    pub(crate) waiters: Vec<CallPort>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SlotState {
+    pub(crate) activation: Activation,
+    /// Counts activations: a flight or cache entry of an older generation is neither joined nor used.
+    pub(crate) generation: u64,
+    /// What reads see: the durable value while live, else the value that was read or left at `cached_at`.
+    pub(crate) durable: Arc<Entry>,
+    /// The newest accepted revision, for transforms. Only meaningful while live.
+    pub(crate) head: Head,
+    /// When `durable` was read, for a key without an actor; `None` if there is no cache entry.
+    pub(crate) cached_at: Option<Moment>,
+    pub(crate) flight: Option<Flight>,
+    /// Times of the last panics.
+    pub(crate) panics: VecDeque<Moment>,
+}
+
+/// One key.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) key: EntryKey,
+    /// Calls that are not settled: none may be when the actor leaves (A5).
+    pub(crate) open: AtomicU32,
+    /// Writes that reads wait for (`decisions.md` 9).
+    pub(crate) unsettled: AtomicU32,
+    /// Sweep at which the key was last used.
+    pub(crate) last_used: AtomicU32,
+    /// It is on the game's list of keys whose machine wants ticks.
+    pub(crate) wants_ticks: std::sync::atomic::AtomicBool,
+    state: Mutex<SlotState>,
+}
+
+impl Slot {
+    pub(crate) fn new(key: EntryKey) -> Self {
+        let durable = Arc::<Entry>::default();
+        let state = SlotState {
+            activation: Activation::Vacant,
+            generation: 0,
+            head: Head::stored(Arc::clone(&durable)),
+            durable,
+            cached_at: None,
+            flight: None,
+            panics: VecDeque::new(),
+        };
+        Self {
+            key,
+            open: AtomicU32::new(0),
+            unsettled: AtomicU32::new(0),
+            last_used: AtomicU32::new(0),
+            wants_ticks: std::sync::atomic::AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The slot's state. Held for a few hundred nanoseconds at most, never across an await.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock()
+    }
+
+    pub(crate) fn has_unsettled(&self) -> bool {
+        self.unsettled.load(Ordering::Acquire) > 0
+    }
+
+    /// Are there unsettled writes beside the one that `msg` brings?
+    pub(crate) fn has_unsettled_besides(&self, msg: &KeyMsg) -> bool {
+        let own = u32::from(matches!(msg, Input::Call(op) if op.request.is_write()));
+        self.unsettled.load(Ordering::Acquire) > own
+    }
+
+    /// Makes a durable state visible to reads (`decisions.md` 6: before anyone is answered).
+    pub(crate) fn publish_durable(&self, entry: Arc<Entry>) {
+        let mut state = self.lock();
+        debug_assert!(entry.revision >= state.durable.revision, "A4");
+        state.durable = entry;
+    }
+
+    /// Gives a message to the actor, if there is one that takes it.
+    pub(crate) fn send_if_live(&self, msg: KeyMsg) {
+        let state = self.lock();
+        if let Activation::Live(actor) = &state.activation {
+            // A dead actor's machine is gone with what it waited for.
+            let _ = actor.cast(msg);
+        }
+    }
+}

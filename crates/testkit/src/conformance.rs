@@ -1,0 +1,139 @@
+//! The suite that every backend must pass.
+//!
+//! Owns: what the seam promises, as tests that know nothing of the backend, and the macro that instantiates them. New
+//! behaviour of the seam starts here. Does not own: faults and files; each backend tests its own.
+
+pub mod commits;
+pub mod entries;
+pub mod fencing;
+pub mod listing;
+pub mod replay;
+pub mod versions;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use clawstore_core::backend::{Backend, Batch, BatchRow, RowOutcome};
+use clawstore_core::clock::Timestamp;
+use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
+
+/// Looks at kept versions past the seam, which cannot read them yet.
+pub trait InspectVersions {
+    /// Versions of a key, oldest first.
+    fn versions(&self, key: &EntryKey) -> Vec<Entry>;
+}
+
+/// A fresh, empty backend to be tested.
+pub struct Subject {
+    backend: Arc<dyn Backend>,
+    inspect: Box<dyn InspectVersions>,
+    seq: u64,
+}
+
+impl Subject {
+    /// `inspect` may also hold what must live as long as the backend, such as a temporary directory.
+    pub fn new(backend: Arc<dyn Backend>, inspect: impl InspectVersions + 'static) -> Self {
+        Self { backend, inspect: Box::new(inspect), seq: 0 }
+    }
+
+    /// Commits rows under the next batch number.
+    async fn commit(&mut self, rows: Vec<BatchRow>) -> Vec<RowOutcome> {
+        let batch = self.next_batch(rows);
+        self.backend.commit_batch(batch).await.expect("a batch that must commit")
+    }
+
+    fn next_batch(&mut self, rows: Vec<BatchRow>) -> Arc<Batch> {
+        self.seq += 1;
+        Arc::new(Batch { seq: self.seq, digest: self.seq * 1_000, rows })
+    }
+
+    async fn read(&self, key: &EntryKey) -> Entry {
+        let mut entries = self.backend.read_entries(vec![key.clone()]).await.expect("a read");
+        assert_eq!(entries.len(), 1, "one entry per key");
+        entries.remove(0)
+    }
+
+    /// Writes a value as the first revision of a new key.
+    async fn write_new(&mut self, key: &EntryKey, json: &str) -> Entry {
+        let entry = first(json);
+        assert_eq!(self.commit(vec![row(key, 0, &entry)]).await, [RowOutcome::Committed]);
+        entry
+    }
+}
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subject").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
+
+/// Runs one test to its end.
+pub fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime for the test").block_on(test);
+}
+
+fn store(name: &str, scope: &str) -> Arc<StoreId> {
+    store_of(GameId::Number(1), StoreKind::Standard, name, scope)
+}
+
+fn store_of(game: GameId, kind: StoreKind, name: &str, scope: &str) -> Arc<StoreId> {
+    Arc::new(StoreId::new(game, kind, name.as_bytes(), scope.as_bytes()).expect("a legal store"))
+}
+
+fn key_in(store: &Arc<StoreId>, key: &str) -> EntryKey {
+    EntryKey::new(store, key.as_bytes()).expect("a legal key")
+}
+
+fn key(name: &str) -> EntryKey {
+    key_in(&store("Coins", "global"), name)
+}
+
+fn json(text: &str) -> Option<Value> {
+    Some(Value::new(text.to_owned()).expect("a short value"))
+}
+
+/// A first revision.
+fn first(text: &str) -> Entry {
+    Entry::default().successor(json(text), Attributes::default(), Timestamp::from_unix_ms(1_000))
+}
+
+/// The revision after `entry`, a second later.
+fn next(entry: &Entry, value: Option<Value>) -> Entry {
+    entry.successor(value, Attributes::default(), Timestamp::from_unix_ms(entry.updated.unix_ms() + 1_000))
+}
+
+fn row(key: &EntryKey, base: u64, entry: &Entry) -> BatchRow {
+    BatchRow { key: key.clone(), base, keep_previous: false, kept: Vec::new(), entry: Arc::new(entry.clone()) }
+}
+
+/// Makes one `#[test]` of every case. Takes an expression that gives a [`Subject`] over a fresh, empty backend.
+#[macro_export]
+macro_rules! backend_conformance {
+    ($make:expr) => {
+        $crate::backend_conformance! { @cases $make;
+            entries: unknown_keys_are_empty, values_come_back_to_the_byte, the_largest_value_fits,
+                attributes_come_back, tombstones_come_back, games_kinds_stores_and_scopes_are_apart,
+                many_keys_in_their_order;
+            commits: an_empty_batch_commits, a_full_batch_commits, stores_made_in_one_batch, revisions_may_skip,
+                revisions_that_do_not_grow_are_invalid, a_refused_batch_leaves_nothing;
+            fencing: a_moved_base_is_fenced_and_its_neighbours_commit, a_first_write_of_an_existing_key_is_fenced,
+                a_base_that_was_never_stored_is_fenced, a_tombstone_is_a_base, a_fenced_row_leaves_no_versions;
+            versions: nothing_is_kept_unasked, the_previous_revision_is_kept, revisions_of_one_batch_are_kept_in_order,
+                a_removed_value_is_kept, a_kept_tombstone_has_no_value;
+            replay: the_same_batch_again_gives_the_first_answer, other_rows_under_a_used_number_are_refused,
+                a_refused_number_can_be_used, the_answer_survives_later_reads;
+            listing: nothing_is_listed_when_empty, stores_are_listed_with_their_scopes_in_order,
+                keys_are_listed_in_byte_order, keys_are_listed_in_pages, removed_keys_are_not_listed,
+                keys_of_other_stores_are_not_listed;
+        }
+    };
+    (@cases $make:expr; $($module:ident: $($case:ident),+;)+) => {
+        $($(
+            #[test]
+            fn $case() {
+                $crate::conformance::run($crate::conformance::$module::$case($make));
+            }
+        )+)+
+    };
+}

@@ -1,0 +1,142 @@
+//! A backend in memory, for tests.
+//!
+//! Owns: the seam's promises in their simplest form: base checks, versions, replay of the last batch. Does not own:
+//! faults (`gated_backend`). It is the naive model the others are compared with, so it is kept plain.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use clawstore_core::backend::{
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, BatchRow, CommitBatches, ReadEntries, RowOutcome,
+    ScanEntries,
+};
+use clawstore_core::{Entry, EntryKey, StoreId};
+
+use crate::conformance::InspectVersions;
+
+/// See the module. Clones share what is stored and the memory of the last batch.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryBackend {
+    stored: Arc<Mutex<Stored>>,
+    last: Arc<Mutex<Option<Answered>>>,
+}
+
+#[derive(Debug, Default)]
+struct Stored {
+    entries: BTreeMap<EntryKey, Arc<Entry>>,
+    versions: BTreeMap<EntryKey, Vec<Arc<Entry>>>,
+}
+
+#[derive(Debug)]
+struct Answered {
+    seq: u64,
+    digest: u64,
+    outcomes: Vec<RowOutcome>,
+}
+
+impl MemoryBackend {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What a restarted process would open: the same data, no memory of a lane.
+    #[must_use]
+    pub fn reopened(&self) -> Self {
+        Self { stored: Arc::clone(&self.stored), last: Arc::default() }
+    }
+
+    /// What is stored under a key now; [`Entry::default`] for none.
+    pub fn entry(&self, key: &EntryKey) -> Entry {
+        lock(&self.stored).entries.get(key).map_or_else(Entry::default, |entry| Entry::clone(entry))
+    }
+
+    /// Writes as if another process had: past any base, remembered by no lane.
+    pub fn overwrite(&self, key: &EntryKey, entry: Entry) {
+        lock(&self.stored).entries.insert(key.clone(), Arc::new(entry));
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Vec<RowOutcome>, BackendError> {
+        let mut last = lock(&self.last);
+        if let Some(last) = &*last {
+            if (last.seq, last.digest) == (batch.seq, batch.digest) {
+                return Ok(last.outcomes.clone());
+            }
+            if batch.seq <= last.seq {
+                return Err(BackendError::new(BackendErrorKind::Invalid, "a used batch number with other rows"));
+            }
+        }
+        if let Some(row) = batch.rows.iter().find(|row| !revisions_grow(row)) {
+            let text = format!("{}: revision {} does not follow {}", row.key, row.entry.revision, row.base);
+            return Err(BackendError::new(BackendErrorKind::Invalid, text));
+        }
+        let mut stored = lock(&self.stored);
+        let outcomes: Vec<_> = batch.rows.iter().map(|row| stored.write(row)).collect();
+        *last = Some(Answered { seq: batch.seq, digest: batch.digest, outcomes: outcomes.clone() });
+        Ok(outcomes)
+    }
+}
+
+fn revisions_grow(row: &BatchRow) -> bool {
+    let kept = row.kept.iter().map(|entry| entry.revision);
+    let revisions: Vec<_> = std::iter::once(row.base).chain(kept).chain([row.entry.revision]).collect();
+    revisions.is_sorted_by(|a, b| a < b)
+}
+
+impl Stored {
+    fn write(&mut self, row: &BatchRow) -> RowOutcome {
+        let previous = self.entries.get(&row.key);
+        if previous.map_or(0, |entry| entry.revision) != row.base {
+            return RowOutcome::Fenced;
+        }
+        let superseded = previous.filter(|_| row.keep_previous).cloned();
+        let versions = superseded.into_iter().chain(row.kept.iter().cloned());
+        self.versions.entry(row.key.clone()).or_default().extend(versions);
+        self.entries.insert(row.key.clone(), Arc::clone(&row.entry));
+        RowOutcome::Committed
+    }
+}
+
+impl ReadEntries for MemoryBackend {
+    fn read_entries(&self, keys: Vec<EntryKey>) -> BackendFuture<'_, Vec<Entry>> {
+        Box::pin(async move { Ok(keys.iter().map(|key| self.entry(key)).collect()) })
+    }
+}
+
+impl CommitBatches for MemoryBackend {
+    fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>> {
+        Box::pin(async move { self.commit(&batch) })
+    }
+}
+
+impl ScanEntries for MemoryBackend {
+    fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>> {
+        Box::pin(async move {
+            let mut stores: Vec<_> = lock(&self.stored).entries.keys().map(|key| StoreId::clone(&key.store)).collect();
+            stores.dedup();
+            Ok(stores)
+        })
+    }
+
+    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize) -> BackendFuture<'_, Vec<EntryKey>> {
+        Box::pin(async move {
+            let stored = lock(&self.stored);
+            let live = stored.entries.iter().filter(|(key, entry)| key.store == store && entry.value.is_some());
+            let beyond = live.filter(|(key, _)| after.as_ref().is_none_or(|after| key.key > *after));
+            Ok(beyond.map(|(key, _)| key.clone()).take(limit).collect())
+        })
+    }
+}
+
+impl Backend for MemoryBackend {}
+
+impl InspectVersions for MemoryBackend {
+    fn versions(&self, key: &EntryKey) -> Vec<Entry> {
+        let stored = lock(&self.stored);
+        stored.versions.get(key).into_iter().flatten().map(|entry| Entry::clone(entry)).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
