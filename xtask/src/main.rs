@@ -1,1 +1,79 @@
-fn main() {}
+//! The project's commands: `cargo xtask <command>`.
+//!
+//! Owns: the command line; one module per command. Does not own: what is tested, measured or checked for losses; it
+//! starts cargo and built binaries and reports how they ended. Only `tidy` looks at anything itself.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people: printing is its work")]
+
+mod bench;
+mod chaos;
+mod install;
+mod loadgen;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Commands for working on Clawstore")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything that a change must pass, in the order that fails soonest.
+    Test(test::Options),
+    /// Measure against baselines taken on the same machine.
+    Bench(bench::Options),
+    /// Kill a server again and again and look for lost writes.
+    Chaos(chaos::Options),
+    /// Check the rules of the source tree that no compiler checks.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
+        Command::Tidy => run_tidy(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_tidy() -> Result<()> {
+    tidy::run()?;
+    println!("tidy: nothing to complain about");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_arrive_where_they_belong() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).expect("parses").command;
+        assert!(matches!(parse("xtask test --install"), Command::Test(options) if options.install));
+        assert!(matches!(parse("xtask chaos"), Command::Chaos(options) if options.rounds == 20));
+        assert!(Arguments::try_parse_from(["xtask", "test", "--instal"]).is_err());
+    }
+}

@@ -116,6 +116,11 @@ impl<H> VmQueue<H> {
         }
     }
 
+    /// Keys on which something is unanswered.
+    pub fn keys(&self) -> impl Iterator<Item = &EntryKey> {
+        self.keys.keys()
+    }
+
     /// Runs the update `from` and every later one on `key` again, on `head`, and returns their new results.
     pub fn rerun(
         &mut self,

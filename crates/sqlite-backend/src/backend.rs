@@ -123,7 +123,12 @@ impl ScanEntries for SqliteBackend {
         }
     }
 
-    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize) -> BackendFuture<'_, Vec<EntryKey>> {
+    fn list_keys(
+        &self,
+        store: Arc<StoreId>,
+        after: Option<Arc<str>>,
+        limit: usize,
+    ) -> BackendFuture<'_, Vec<EntryKey>> {
         match &self.reader {
             Some(reader) => reader.list_keys(store, after, limit),
             None => {
@@ -144,7 +149,7 @@ fn create_directory(dir: &Path) -> Result<(), OpenError> {
     let missing = dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).count();
     fs::create_dir_all(dir).map_err(|source| OpenError::CreateDirectory { path: dir.to_owned(), source })?;
     for created in dir.ancestors().take(missing) {
-        let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         sync_directory(parent)?;
     }
     Ok(())

@@ -23,8 +23,11 @@ pub const SYNCHRONOUS: i64 = 0;
 /// Marks the file as ours (`file(1)` and [`check_owner`] read it): "CLAW".
 const APPLICATION_ID: i64 = 0x434c_4157;
 
-/// How long a connection waits for a lock that somebody else holds: an operator's `sqlite3`, a running recovery.
+/// How long opening and reading wait for a lock that somebody else holds: a recovery that another process runs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the open writer waits for one, such as an operator's `sqlite3`. Short: the lane tries again by itself, and
+/// waiting here would only delay the news.
+const WRITER_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes that the WAL file keeps on disk after a checkpoint made it reusable. Larger than what one round of batches
 /// writes, so that in normal operation it is overwritten in place and never shrinks and grows.
@@ -57,6 +60,7 @@ pub(crate) fn open_writer(dir: &Path, cache_bytes: usize) -> Result<Connection, 
     set_writer_pragmas(&connection, cache_bytes).map_err(|e| OpenError::from_sqlite(&path, &e))?;
     #[cfg(not(feature = "unsafe-no-sync"))]
     check_durable(&connection, &path)?;
+    connection.busy_timeout(WRITER_BUSY_TIMEOUT).map_err(|e| OpenError::from_sqlite(&path, &e))?;
     Ok(connection)
 }
 
@@ -95,9 +99,12 @@ fn set_cache(connection: &Connection, bytes: usize) -> rusqlite::Result<()> {
 }
 
 fn set_writer_pragmas(connection: &Connection, cache_bytes: usize) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", SYNCHRONOUS)?;
+    // Only on a new file: it is a write.
+    if connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? != APPLICATION_ID {
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
     // On macOS an fsync does not reach the disk without these; elsewhere they change nothing.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
@@ -156,7 +163,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let connection = open_writer(dir.path(), 1024 * 1024).expect("opens");
         let path = database_path(dir.path());
-        let read = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("a pragma");
+        let read =
+            |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("a pragma");
         assert_eq!((read("synchronous"), read("fullfsync"), read("foreign_keys")), (SYNCHRONOUS, 1, 1));
         #[cfg(not(feature = "unsafe-no-sync"))]
         {

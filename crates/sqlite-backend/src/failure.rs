@@ -48,7 +48,9 @@ pub(crate) fn kind_of(stage: Stage, error: &rusqlite::Error) -> BackendErrorKind
     match code {
         ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC if stage != Stage::Read => return Halted,
         ffi::SQLITE_IOERR_WRITE => return Unavailable,
-        ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA | ffi::SQLITE_IOERR_SHORT_READ if stage != Stage::Commit => {
+        ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA | ffi::SQLITE_IOERR_SHORT_READ
+            if stage != Stage::Commit =>
+        {
             return Corrupt;
         }
         ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_SHMMAP | ffi::SQLITE_IOERR_SHMOPEN | ffi::SQLITE_IOERR_NOMEM

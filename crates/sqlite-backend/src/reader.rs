@@ -69,7 +69,12 @@ impl ScanEntries for SqliteReader {
         Box::pin(self.worker.ask(ReadJob::Stores))
     }
 
-    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize) -> BackendFuture<'_, Vec<EntryKey>> {
+    fn list_keys(
+        &self,
+        store: Arc<StoreId>,
+        after: Option<Arc<str>>,
+        limit: usize,
+    ) -> BackendFuture<'_, Vec<EntryKey>> {
         Box::pin(self.worker.ask(move |reply| ReadJob::Keys { store, after, limit, reply }))
     }
 }

@@ -43,8 +43,7 @@ impl<J: Send + 'static> Worker<J> {
         F: FnOnce(&Jobs<J>) + Send + 'static,
     {
         let (sender, receiver) = channel();
-        let worker =
-            Self { jobs: Mutex::new(Some(sender)), threads: Mutex::default(), latch: latch.clone(), lost };
+        let worker = Self { jobs: Mutex::new(Some(sender)), threads: Mutex::default(), latch, lost };
         let receiver = Arc::new(Mutex::new(receiver));
         for body in bodies {
             let jobs = Jobs(Arc::clone(&receiver));

@@ -10,7 +10,7 @@ mod commit;
 use std::sync::Arc;
 use std::thread;
 
-use clawstore_core::backend::{Batch, BackendError, BackendErrorKind, RowOutcome};
+use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, RowOutcome};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 

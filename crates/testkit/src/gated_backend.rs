@@ -173,7 +173,7 @@ impl GatedBackend {
         self.commits_started.send_modify(|count| *count += 1);
         wait_open(&self.commits_open).await;
         if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+            slow(delay).await;
         }
         if let Some(Fault::Refuse(kind)) = fault {
             return Err(BackendError::new(kind, format_args!("planned failure: {kind:?}")));
@@ -192,6 +192,12 @@ impl GatedBackend {
 async fn wait_open(gate: &watch::Sender<bool>) {
     // The gate lives as long as the backend that waits here, so this cannot fail.
     let _ = gate.subscribe().wait_for(|open| *open).await;
+}
+
+/// A slow disk: the one place where time itself is what a test asks for.
+#[expect(clippy::disallowed_methods, reason = "the delay is the fault, not a wait for something")]
+async fn slow(delay: Duration) {
+    tokio::time::sleep(delay).await;
 }
 
 async fn reach(mut counter: watch::Receiver<u64>, n: u64) {
@@ -231,7 +237,12 @@ impl ScanEntries for GatedBackend {
         self.inner.list_stores()
     }
 
-    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize) -> BackendFuture<'_, Vec<EntryKey>> {
+    fn list_keys(
+        &self,
+        store: Arc<StoreId>,
+        after: Option<Arc<str>>,
+        limit: usize,
+    ) -> BackendFuture<'_, Vec<EntryKey>> {
         self.inner.list_keys(store, after, limit)
     }
 }

@@ -118,7 +118,12 @@ impl ScanEntries for MemoryBackend {
         })
     }
 
-    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize) -> BackendFuture<'_, Vec<EntryKey>> {
+    fn list_keys(
+        &self,
+        store: Arc<StoreId>,
+        after: Option<Arc<str>>,
+        limit: usize,
+    ) -> BackendFuture<'_, Vec<EntryKey>> {
         Box::pin(async move {
             let stored = lock(&self.stored);
             let live = stored.entries.iter().filter(|(key, entry)| key.store == store && entry.value.is_some());

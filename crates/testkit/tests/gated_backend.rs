@@ -31,14 +31,13 @@ fn a_held_commit_is_seen_and_waits() {
     run(async {
         let (memory, gate) = setup();
         gate.hold();
-        let commit = tokio::spawn({
-            let gate = gate.clone();
-            async move { gate.commit_batch(batch(1, "a")).await }
-        });
-        gate.wait_commits_started(1).await;
-        assert_eq!((memory.entry(&key("a")).revision, *gate.commits_finished().borrow()), (0, 0));
-        gate.release();
-        assert_eq!(commit.await.expect("no panic"), Ok(vec![RowOutcome::Committed]));
+        let watch = async {
+            gate.wait_commits_started(1).await;
+            assert_eq!((memory.entry(&key("a")).revision, *gate.commits_finished().borrow()), (0, 0));
+            gate.release();
+        };
+        let (answer, ()) = tokio::join!(gate.commit_batch(batch(1, "a")), watch);
+        assert_eq!(answer, Ok(vec![RowOutcome::Committed]));
         gate.wait_commits_finished(1).await;
         assert_eq!((memory.entry(&key("a")).revision, gate.batches().len()), (1, 1));
     });
@@ -81,14 +80,14 @@ fn reads_fail_wait_and_are_counted() {
         let error = gate.read_entries(vec![key("a"), key("b")]).await.expect_err("planned");
         assert_eq!((error.kind, gate.keys_read()), (BackendErrorKind::Corrupt, 2));
         gate.hold_reads();
-        let read = tokio::spawn({
-            let gate = gate.clone();
-            async move { gate.read_entries(vec![key("a")]).await }
-        });
-        gate.wait_reads_started(2).await;
-        assert!(!read.is_finished());
+        let mut read = gate.read_entries(vec![key("a")]);
+        tokio::select! {
+            biased;
+            _ = &mut read => panic!("answered while it was held"),
+            () = gate.wait_reads_started(2) => {}
+        }
         gate.release_reads();
-        assert_eq!(read.await.expect("no panic"), Ok(vec![Entry::default()]));
+        assert_eq!(read.await, Ok(vec![Entry::default()]));
     });
 }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::support::{succeed, this_binary};
 
 const CALLS: &str = "trace=write,writev,pwrite64,pwritev,fsync,fdatasync";
-const COMMITS: usize = 25;
+const COMMITS: usize = 60;
 
 /// Builds an example of this crate into the target directory that this test was built into.
 fn build(example: &str, features: &[&str]) -> PathBuf {
@@ -107,8 +107,9 @@ fn the_check_finds_a_build_that_does_not_sync() {
 
 #[test]
 fn a_failed_sync_ends_the_backend() {
-    // Only one sync fails, the 10th of the thread that writes (opening is another thread); the next would succeed again.
-    let (answers, _) = run_traced(&build("commit_probe", &[]), &["-e", "inject=fsync,fdatasync:error=EIO:when=10"]);
+    // Only one sync fails, the 40th of the thread that writes: beyond those of opening, which are another thread's. The
+    // next ones would succeed again.
+    let (answers, _) = run_traced(&build("commit_probe", &[]), &["-e", "inject=fsync,fdatasync:error=EIO:when=40"]);
     let committed = answers.iter().take_while(|answer| *answer == "Committed").count();
     assert!((1..COMMITS).contains(&committed), "{answers:?}");
     assert!(answers[committed..].iter().all(|answer| answer == "Halted"), "{answers:?}");

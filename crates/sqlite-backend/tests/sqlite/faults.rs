@@ -80,6 +80,6 @@ fn a_limit_on_file_size_passes_without_a_restart() {
 fn child_file_size_limit() {
     let Some(dir) = child_dir() else { return };
     let before = getrlimit(Resource::Fsize);
-    let limit = |bytes| setrlimit(Resource::Fsize, Rlimit { current: bytes, ..before.clone() }).expect("a soft limit");
+    let limit = |bytes| setrlimit(Resource::Fsize, Rlimit { current: bytes, ..before }).expect("a soft limit");
     fill_and_recover(&dir, |_| limit(Some(400_000)), || limit(before.current));
 }

@@ -85,7 +85,8 @@ pub async fn games_kinds_stores_and_scopes_are_apart(mut subject: Subject) {
         }
         stores.push(Arc::new(clawstore_core::StoreId::global(game)));
     }
-    let keys: Vec<_> = stores.iter().flat_map(|store| ["k", "c/k", "K", "../k"].map(|key| key_in(store, key))).collect();
+    let keys: Vec<_> =
+        stores.iter().flat_map(|store| ["k", "c/k", "K", "../k"].map(|key| key_in(store, key))).collect();
     let entries: Vec<_> = (0..keys.len()).map(|index| first(&index.to_string())).collect();
     let rows = keys.iter().zip(&entries).map(|(key, entry)| row(key, 0, entry)).collect();
     subject.commit(rows).await;

@@ -1,0 +1,111 @@
+//! Arguments at the boundary: what scripts may pass and what is made of it.
+//!
+//! Owns: the coercions and texts of spec §0.1 and the attribute rules of §5.2 (513). Does not own: limits that need no Luau
+//! value (`core`).
+
+use bytes::Bytes;
+use clawstore_core::entry::Attributes;
+use clawstore_core::{CallError, ErrorCode};
+use mlua::{Table, Value as LuaValue};
+
+use crate::classes::options::MetadataOptions;
+use crate::convert::{encode, number_key};
+
+/// `Argument N missing or nil` (spec §0.1).
+pub(crate) fn missing(position: usize) -> CallError {
+    CallError::argument(format_args!("Argument {position} missing or nil"))
+}
+
+/// A string parameter: numbers are accepted and formatted as Luau does.
+pub(crate) fn string(value: &LuaValue, position: usize) -> Result<Vec<u8>, CallError> {
+    match value {
+        LuaValue::Nil => Err(missing(position)),
+        LuaValue::String(string) => Ok(string.as_bytes().to_vec()),
+        LuaValue::Integer(_) | LuaValue::Number(_) => Ok(number_key(value).into_bytes()),
+        other => Err(CallError::argument(format_args!("Unable to cast {} to string", other.type_name()))),
+    }
+}
+
+/// A whole-number parameter with a default; fractions are rounded (spec §0.1).
+pub(crate) fn integer(value: &LuaValue, default: i64, position: usize) -> Result<i64, CallError> {
+    let number = match value {
+        LuaValue::Nil => return Ok(default),
+        LuaValue::Integer(number) => return Ok(*number),
+        LuaValue::Number(number) => *number,
+        other => return Err(CallError::argument(format_args!("Unable to cast {} to int", other.type_name()))),
+    };
+    let rounded = (number + 0.5).floor();
+    // Beyond ±2^63 the cast saturates, and the range check of the call refuses it.
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    if rounded.is_nan() {
+        Err(CallError::argument(format_args!("Argument {position} must be a number")))
+    } else {
+        Ok(rounded as i64)
+    }
+}
+
+/// User ids and metadata, as `SetAsync` and `IncrementAsync` take them.
+pub(crate) fn attributes(user_ids: &LuaValue, options: &LuaValue, class: &str) -> Result<Attributes, CallError> {
+    let metadata = match options {
+        LuaValue::Nil => Bytes::new(),
+        LuaValue::UserData(userdata) => match userdata.borrow::<MetadataOptions>() {
+            Ok(options) if options.class_name() == class => options.metadata().clone(),
+            _ => return Err(CallError::argument(format_args!("Unable to cast value to {class}"))),
+        },
+        _ => return Err(CallError::argument(format_args!("Unable to cast value to {class}"))),
+    };
+    Ok(Attributes { user_ids: self::user_ids(user_ids)?, metadata })
+}
+
+/// An array of user ids; nil is none.
+pub(crate) fn user_ids(value: &LuaValue) -> Result<Vec<i64>, CallError> {
+    let table = match value {
+        LuaValue::Nil => return Ok(Vec::new()),
+        LuaValue::Table(table) => table,
+        _ => return Err(CallError::argument("Unable to cast to Array")),
+    };
+    let invalid = || ErrorCode::AttributeFormatError.error("Attribute userId format is invalid");
+    let mut ids = Vec::new();
+    for index in 1..=table.raw_len() {
+        match table.raw_get::<LuaValue>(index) {
+            Ok(number @ (LuaValue::Integer(_) | LuaValue::Number(_))) => ids.push(integer(&number, 0, index)?),
+            _ => return Err(invalid()),
+        }
+    }
+    // Keys that are no index hide ids that would be lost.
+    let mut count = 0;
+    let counted = table.for_each(|_: LuaValue, _: LuaValue| {
+        count += 1;
+        Ok(())
+    });
+    if counted.is_err() || count != ids.len() { Err(invalid()) } else { Ok(ids) }
+}
+
+/// Metadata: a dictionary of strings, numbers and booleans; nil and an empty table are none.
+pub(crate) fn metadata(value: &LuaValue) -> Result<Bytes, CallError> {
+    let table = match value {
+        LuaValue::Nil => return Ok(Bytes::new()),
+        LuaValue::Table(table) => table,
+        _ => return Err(invalid_metadata()),
+    };
+    if !is_flat_dictionary(table) {
+        return Err(invalid_metadata());
+    }
+    if table.is_empty() {
+        return Ok(Bytes::new());
+    }
+    encode(value).map(|encoded| encoded.value.bytes().clone()).map_err(|_| invalid_metadata())
+}
+
+fn invalid_metadata() -> CallError {
+    ErrorCode::AttributeFormatError.error("Attribute metadata format is invalid")
+}
+
+fn is_flat_dictionary(table: &Table) -> bool {
+    table
+        .for_each(|key: LuaValue, value: LuaValue| {
+            let plain = matches!(value, LuaValue::String(_) | LuaValue::Integer(_) | LuaValue::Number(_) | LuaValue::Boolean(_));
+            if plain && key.is_string() { Ok(()) } else { Err(mlua::Error::StackError) }
+        })
+        .is_ok()
+}

@@ -1,0 +1,175 @@
+//! What a host puts into a VM.
+//!
+//! Owns: registering the classes, and answering a host's look-ups of services and classes. Does not own: the VM, its
+//! globals (unless asked to install), its tick.
+
+use std::fmt;
+use std::time::Duration;
+
+use clawstore_actors::Server;
+use clawstore_core::limits::TRANSFORM_CPU;
+use mlua::{AnyUserData, Function, Lua, MaybeSend, Table, Thread, Value as LuaValue};
+
+use crate::classes::data_store::DataStore;
+use crate::classes::data_store_service::DataStoreService;
+use crate::classes::key_info::KeyInfo;
+use crate::classes::options::{GetOptions, INCREMENT_OPTIONS, MetadataOptions, SET_OPTIONS, StoreOptions};
+use crate::classes::{data_store, data_store_service, key_info, options};
+use crate::methods;
+use crate::shared::Shared;
+use crate::transform::Interrupt;
+use crate::vm::Vm;
+
+#[cfg(feature = "send")]
+type LogSink = Box<dyn Fn(&str) + Send + Sync>;
+#[cfg(not(feature = "send"))]
+type LogSink = Box<dyn Fn(&str)>;
+
+/// How the bindings behave in a VM.
+pub struct Options {
+    /// CPU time that one transform may use.
+    pub transform_cpu: Duration,
+    /// Who uses the VM's interrupt slot.
+    pub interrupt: Interrupt,
+    /// The host resumes the threads that [`Bindings::completed`] names; without it, it polls every parked coroutine.
+    pub scheduler: bool,
+    log: Option<LogSink>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { transform_cpu: TRANSFORM_CPU, interrupt: Interrupt::Ours, scheduler: false, log: None }
+    }
+}
+
+impl Options {
+    /// Sends log lines (errors as the engine prints them, failed transforms) to `sink` instead of `tracing`.
+    #[must_use]
+    #[cfg(feature = "send")]
+    pub fn log_to(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.log = Some(Box::new(sink));
+        self
+    }
+
+    /// Sends log lines (errors as the engine prints them, failed transforms) to `sink` instead of `tracing`.
+    #[must_use]
+    #[cfg(not(feature = "send"))]
+    pub fn log_to(mut self, sink: impl Fn(&str) + 'static) -> Self {
+        self.log = Some(Box::new(sink));
+        self
+    }
+
+    pub(crate) fn log(&self, line: &str) {
+        match &self.log {
+            Some(sink) => sink(line),
+            None => tracing::warn!(target: "clawstore::scripts", "{line}"),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("transform_cpu", &self.transform_cpu)
+            .field("interrupt", &self.interrupt)
+            .field("scheduler", &self.scheduler)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The data-store API in one VM.
+#[derive(Debug)]
+pub struct Bindings {
+    vm: Shared<Vm>,
+    service: AnyUserData,
+    classes: Table,
+}
+
+impl Bindings {
+    /// Registers the classes in `lua` for `server`. One server per VM.
+    ///
+    /// # Errors
+    /// If the VM has no `coroutine` library or no memory.
+    pub fn new(lua: &Lua, server: Server, options: Options) -> mlua::Result<Self> {
+        let game = server.game_id();
+        let vm = Vm::new(server, options);
+        register_types(lua, &vm)?;
+        let service = lua.create_any_userdata(DataStoreService::new(game))?;
+        Ok(Self { service, classes: classes(lua)?, vm })
+    }
+
+    /// The service of this name, for the host's `GetService`; `None` if it is not one of ours.
+    pub fn service(&self, name: &str) -> Option<LuaValue> {
+        (name == "DataStoreService").then(|| LuaValue::UserData(self.service.clone()))
+    }
+
+    /// The constructor of the class of this name, for the host's `Instance.new`; `None` if it is not one of ours.
+    pub fn class(&self, name: &str) -> Option<Function> {
+        self.classes.raw_get(name).ok()
+    }
+
+    /// Names of the classes that [`Bindings::class`] constructs.
+    pub fn class_names() -> [&'static str; 4] {
+        ["DataStoreOptions", SET_OPTIONS, INCREMENT_OPTIONS, "DataStoreGetOptions"]
+    }
+
+    /// Appends the threads whose call has ended since the last time, in the order in which they ended; the host resumes
+    /// each without arguments. Runs transforms that lost a race. Costs one load if nothing has arrived.
+    pub fn completed(&self, lua: &Lua, threads: &mut Vec<Thread>) {
+        self.vm.completed(lua, threads);
+    }
+
+    /// Has `wake` called from any thread when something has arrived for this VM.
+    pub fn set_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.vm.server.inbox().set_wake(wake);
+    }
+
+    /// Calls that have not returned to their script.
+    pub fn open_calls(&self) -> usize {
+        self.vm.open_calls()
+    }
+
+    /// A handle that outlives a borrow of the bindings: for a host's scheduler.
+    pub fn completions(&self) -> impl Fn(&Lua, &mut Vec<Thread>) + MaybeSend + 'static {
+        let vm = Shared::clone(&self.vm);
+        move |lua, threads| vm.completed(lua, threads)
+    }
+
+    /// A handle that counts open calls: for a host's end rule.
+    pub fn open_call_counter(&self) -> impl Fn() -> usize + MaybeSend + 'static {
+        let vm = Shared::clone(&self.vm);
+        move || vm.open_calls()
+    }
+}
+
+fn register_types(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<()> {
+    let methods = methods::create(lua, vm)?;
+    let mut registered = Ok(());
+    lua.register_userdata_type::<DataStore>(|r| registered = data_store::register(lua, r, methods))?;
+    registered?;
+    register(lua, data_store_service::register)?;
+    register::<KeyInfo>(lua, key_info::register)?;
+    register::<StoreOptions>(lua, options::register_store_options)?;
+    register::<GetOptions>(lua, options::register_get_options)?;
+    register::<MetadataOptions>(lua, options::register_metadata_options)
+}
+
+fn register<T: 'static>(
+    lua: &Lua,
+    register: fn(&Lua, &mut mlua::UserDataRegistry<T>) -> mlua::Result<()>,
+) -> mlua::Result<()> {
+    let mut registered = Ok(());
+    lua.register_userdata_type::<T>(|registry| registered = register(lua, registry))?;
+    registered
+}
+
+fn classes(lua: &Lua) -> mlua::Result<Table> {
+    let classes = lua.create_table()?;
+    let [store, set, increment, get] = Bindings::class_names();
+    classes.raw_set(store, lua.create_function(|lua, ()| lua.create_any_userdata(StoreOptions::default()))?)?;
+    classes.raw_set(get, lua.create_function(|lua, ()| lua.create_any_userdata(GetOptions::default()))?)?;
+    for class in [set, increment] {
+        classes.raw_set(class, lua.create_function(move |lua, ()| lua.create_any_userdata(MetadataOptions::new(class)))?)?;
+    }
+    Ok(classes)
+}

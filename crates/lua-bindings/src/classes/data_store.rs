@@ -1,0 +1,77 @@
+//! `DataStore` (spec §2): a store in a scope, or in all of them.
+//!
+//! Owns: its identity and which entry a key argument names. Does not own: its methods (`methods`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use clawstore_core::{CallError, EntryKey, GameId, StoreId, StoreKind};
+use mlua::{Lua, UserDataRegistry};
+use parking_lot::Mutex;
+
+use super::instance_members;
+use crate::methods::Methods;
+
+/// One store object. The same name and scope give the same object (spec §1).
+#[derive(Debug)]
+pub(crate) enum DataStore {
+    /// Opened with a scope.
+    Scoped(Arc<StoreId>),
+    /// Opened with `AllScopes`: keys are `scope/key`.
+    AllScopes {
+        game: GameId,
+        name: String,
+        /// Scopes used so far; a store has few.
+        scopes: Mutex<HashMap<String, Arc<StoreId>>>,
+    },
+}
+
+impl DataStore {
+    pub(crate) fn all_scopes(game: GameId, name: String) -> Self {
+        Self::AllScopes { game, name, scopes: Mutex::default() }
+    }
+
+    /// The entry that a key argument names.
+    ///
+    /// # Errors
+    /// 101 and 102 (spec §5.2); with `AllScopes` also a key without a scope in front (spec §2.2).
+    pub(crate) fn entry_key(&self, key: &[u8]) -> Result<EntryKey, CallError> {
+        match self {
+            Self::Scoped(store) => EntryKey::new(store, key),
+            Self::AllScopes { game, name, scopes } => {
+                // The first slash parts them: keys may contain more (`decisions.md` 2).
+                let Some(slash) = key.iter().position(|&byte| byte == b'/') else {
+                    return Err(CallError::argument("With AllScopes a key must be of the form scope/key"));
+                };
+                let (scope, key) = (&key[..slash], &key[slash + 1..]);
+                let known = scopes.lock().get(String::from_utf8_lossy(scope).as_ref()).cloned();
+                let store = match known {
+                    Some(store) => store,
+                    None => {
+                        let store = StoreId::new(*game, StoreKind::Standard, name.as_bytes(), scope)?;
+                        let store = Arc::new(store);
+                        scopes.lock().insert(store.scope.to_string(), Arc::clone(&store));
+                        store
+                    }
+                };
+                EntryKey::new(&store, key)
+            }
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Scoped(store) => &store.name,
+            Self::AllScopes { name, .. } => name,
+        }
+    }
+}
+
+pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStore>, methods: Methods) -> mlua::Result<()> {
+    use mlua::UserDataFields;
+    instance_members(lua, registry, "DataStore", &["GlobalDataStore"])?;
+    for (name, function) in methods {
+        registry.add_field(name, function);
+    }
+    Ok(())
+}

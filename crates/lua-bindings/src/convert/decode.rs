@@ -1,0 +1,142 @@
+//! JSON bytes → Luau value.
+//!
+//! Owns: building fresh tables (no metatables, so that scripts may set their own) straight from the text. Does not own:
+//! caching.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mlua::{Lua, Table, Value as LuaValue};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::{TAG_MARK, TAG_TYPE};
+
+/// Makes a fresh Luau value of stored JSON.
+///
+/// # Errors
+/// If the text is not JSON, or the VM is out of memory.
+pub fn decode(lua: &Lua, json: &[u8]) -> mlua::Result<LuaValue> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    ToLua(lua).deserialize(&mut deserializer).map_err(mlua::Error::external)
+}
+
+#[derive(Clone, Copy)]
+struct ToLua<'a>(&'a Lua);
+
+impl<'de> DeserializeSeed<'de> for ToLua<'_> {
+    type Value = LuaValue;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<LuaValue, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ToLua<'_> {
+    type Value = LuaValue;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a stored value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<LuaValue, E> {
+        Ok(LuaValue::Nil)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<LuaValue, E> {
+        Ok(LuaValue::Boolean(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "Luau numbers are doubles")]
+    fn visit_i64<E: Error>(self, value: i64) -> Result<LuaValue, E> {
+        Ok(LuaValue::Number(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "Luau numbers are doubles")]
+    fn visit_u64<E: Error>(self, value: u64) -> Result<LuaValue, E> {
+        Ok(LuaValue::Number(value as f64))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<LuaValue, E> {
+        Ok(LuaValue::Number(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<LuaValue, E> {
+        self.0.create_string(value).map(LuaValue::String).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<LuaValue, A::Error> {
+        let table = self.0.create_table().map_err(A::Error::custom)?;
+        let mut index = 0;
+        while let Some(value) = elements.next_element_seed(self)? {
+            index += 1;
+            if !value.is_nil() {
+                table.raw_seti(index, value).map_err(A::Error::custom)?;
+            }
+        }
+        Ok(LuaValue::Table(table))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<LuaValue, A::Error> {
+        let table = self.0.create_table().map_err(A::Error::custom)?;
+        let mut first = true;
+        while let Some(name) = members.next_key_seed(Name)? {
+            let value = members.next_value_seed(self)?;
+            if first && value.is_nil() && name == TAG_MARK {
+                return self.tagged(members);
+            }
+            first = false;
+            self.set(&table, &name, value)?;
+        }
+        Ok(LuaValue::Table(table))
+    }
+}
+
+impl ToLua<'_> {
+    fn set<E: Error>(self, table: &Table, name: &str, value: LuaValue) -> Result<(), E> {
+        if value.is_nil() {
+            return Ok(());
+        }
+        table.raw_set(name, value).map_err(E::custom)
+    }
+
+    /// The rest of an object that began with `"m": null`.
+    fn tagged<'de, A: MapAccess<'de>>(self, mut members: A) -> Result<LuaValue, A::Error> {
+        let (mut kind, mut payload) = (String::new(), String::new());
+        while let Some((name, text)) = members.next_entry::<Cow<'_, str>, String>()? {
+            if name == TAG_TYPE { kind = text } else { payload = text }
+        }
+        match (kind.as_str(), payload.as_str()) {
+            ("numeric", "nan") => Ok(LuaValue::Number(f64::NAN)),
+            ("numeric", "inf") => Ok(LuaValue::Number(f64::INFINITY)),
+            ("numeric", "-inf") => Ok(LuaValue::Number(f64::NEG_INFINITY)),
+            ("buffer", base64) => {
+                let bytes = STANDARD.decode(base64).map_err(A::Error::custom)?;
+                self.0.create_buffer(bytes).map(LuaValue::Buffer).map_err(A::Error::custom)
+            }
+            (kind, _) => Err(A::Error::custom(format_args!("unknown tag {kind:?} in a stored value"))),
+        }
+    }
+}
+
+/// A member name, borrowed from the text where it has no escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a member name")
+    }
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}

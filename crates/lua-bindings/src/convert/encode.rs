@@ -1,0 +1,301 @@
+//! Luau value → JSON bytes.
+//!
+//! Owns: the walk, its limits (size while writing, depth, cycles), and saying where a bad value is. Does not own: what the
+//! caller does with a warning.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clawstore_core::limits::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX};
+use clawstore_core::value::too_large;
+use clawstore_core::{CallError, ErrorCode, Value};
+use mlua::{LuaString, Table, Value as LuaValue};
+
+/// A value that can be stored.
+#[derive(Debug)]
+pub struct Encoded {
+    /// The JSON text.
+    pub value: Value,
+    /// Where string keys were dropped because the table is an array too; the first such place.
+    pub dropped_at: Option<String>,
+}
+
+/// Why a value cannot be stored.
+#[derive(Debug)]
+pub struct EncodeError {
+    /// What the script sees.
+    pub error: CallError,
+    /// Where the bad value is, from the outermost table inwards; empty for the value itself.
+    pub path: String,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() { self.error.fmt(f) } else { write!(f, "{} (at {})", self.error, self.path) }
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// Encodes a value as `SetAsync` stores it. The bytes are a snapshot: later changes of a table do not show in them.
+///
+/// # Errors
+/// 104 for what cannot be stored and 105 for what is too long (spec §5.2), with the path of the bad value.
+pub fn encode(value: &LuaValue) -> Result<Encoded, EncodeError> {
+    let mut encoder = Encoder { json: Vec::with_capacity(256), open: Vec::new(), dropped_at: None, path: Vec::new() };
+    match encoder.value(value) {
+        Ok(()) => {
+            let value = Value::new(encoder.json).map_err(|error| EncodeError { error, path: String::new() })?;
+            Ok(Encoded { value, dropped_at: encoder.dropped_at })
+        }
+        Err(Bad::TooLarge) => Err(EncodeError { error: too_large(), path: String::new() }),
+        Err(Bad::Kind(kind)) => {
+            // The message names the outermost container, not the culprit (spec §4); the path goes to the log.
+            let named = encoder.outermost(value).unwrap_or(kind);
+            let text = format!("Cannot store {named} in data store. Data stores can only accept valid UTF-8 characters.");
+            let path = encoder.path.iter().rev().map(String::as_str).collect();
+            Err(EncodeError { error: ErrorCode::CantStoreValue.error(text), path })
+        }
+    }
+}
+
+enum Bad {
+    /// Not storable: what it is.
+    Kind(&'static str),
+    TooLarge,
+}
+
+struct Encoder {
+    json: Vec<u8>,
+    /// The tables being written, outermost first: the path from the root, so that a cycle is seen.
+    open: Vec<*const std::ffi::c_void>,
+    dropped_at: Option<String>,
+    /// Where a bad value is, innermost step first; filled on the way out.
+    path: Vec<String>,
+}
+
+impl Encoder {
+    fn outermost(&self, value: &LuaValue) -> Option<&'static str> {
+        match value {
+            LuaValue::Table(table) => Some(if table.raw_len() > 0 { "Array" } else { "Dictionary" }),
+            _ => None,
+        }
+    }
+
+    fn value(&mut self, value: &LuaValue) -> Result<(), Bad> {
+        match value {
+            LuaValue::Nil => self.push(b"null"),
+            LuaValue::Boolean(true) => self.push(b"true"),
+            LuaValue::Boolean(false) => self.push(b"false"),
+            LuaValue::Integer(number) => self.push(itoa::Buffer::new().format(*number).as_bytes()),
+            LuaValue::Number(number) => self.number(*number),
+            LuaValue::String(string) => self.string(string),
+            LuaValue::Table(table) => self.table(table),
+            LuaValue::Buffer(buffer) => self.buffer(buffer),
+            other => Err(Bad::Kind(kind_of(other))),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Bad> {
+        self.json.extend_from_slice(bytes);
+        if self.json.len() > VALUE_BYTES_MAX { Err(Bad::TooLarge) } else { Ok(()) }
+    }
+
+    fn number(&mut self, number: f64) -> Result<(), Bad> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if !number.is_finite() {
+            let name: &[u8] = if number.is_nan() { b"nan" } else if number > 0.0 { b"inf" } else { b"-inf" };
+            self.push(br#"{"m":null,"t":"numeric","v":""#)?;
+            self.push(name)?;
+            return self.push(br#""}"#);
+        }
+        if number.fract() == 0.0 && number.abs() <= EXACT && !(number == 0.0 && number.is_sign_negative()) {
+            #[expect(clippy::cast_possible_truncation, reason = "a whole number within ±2^53")]
+            return self.push(itoa::Buffer::new().format(number as i64).as_bytes());
+        }
+        self.push(ryu::Buffer::new().format_finite(number).as_bytes())
+    }
+
+    fn string(&mut self, string: &LuaString) -> Result<(), Bad> {
+        let bytes = string.as_bytes();
+        let Ok(text) = std::str::from_utf8(&bytes) else { return Err(Bad::Kind("string")) };
+        self.text(text)
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), Bad> {
+        if self.json.len() + text.len() > VALUE_BYTES_MAX {
+            return Err(Bad::TooLarge);
+        }
+        // Plain text, which most strings are, needs no look at each character.
+        if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+            self.json.push(b'"');
+            self.json.extend_from_slice(text.as_bytes());
+            return self.push(b"\"");
+        }
+        // Writing to memory cannot fail.
+        serde_json::to_writer(&mut self.json, text).map_err(|_| Bad::TooLarge)?;
+        self.push(b"")
+    }
+
+    fn buffer(&mut self, buffer: &mlua::Buffer) -> Result<(), Bad> {
+        if buffer.len() / 3 * 4 > VALUE_BYTES_MAX {
+            return Err(Bad::TooLarge);
+        }
+        self.push(br#"{"m":null,"t":"buffer","base64":""#)?;
+        self.push(STANDARD.encode(buffer.to_vec()).as_bytes())?;
+        self.push(br#""}"#)
+    }
+
+    fn table(&mut self, table: &Table) -> Result<(), Bad> {
+        let pointer = table.to_pointer();
+        if self.open.len() >= VALUE_DEPTH_MAX || self.open.contains(&pointer) {
+            return Err(Bad::Kind("Dictionary"));
+        }
+        self.open.push(pointer);
+        let length = table.raw_len();
+        if length > 0 { self.array(table, length)? } else { self.object(table)? }
+        self.open.pop();
+        Ok(())
+    }
+
+    /// `t[1..#t]`; whatever else the table holds is dropped (`decisions.md` 20).
+    fn array(&mut self, table: &Table, length: usize) -> Result<(), Bad> {
+        self.push(b"[")?;
+        let start = self.json.len();
+        let (mut next, mut dropped, mut bad) = (1_usize, false, None);
+        // One walk serves nearly every array: its elements come first and in order.
+        let walked = table.for_each(|key: LuaValue, value: LuaValue| {
+            if next <= length && is_index(&key, next) {
+                if let Err(found) = self.element(next, &value) {
+                    bad = Some(found);
+                    return Err(stop());
+                }
+                next += 1;
+            } else {
+                dropped = true;
+            }
+            Ok(())
+        });
+        if let (Err(_), Some(bad)) = (walked, bad) {
+            return Err(bad);
+        }
+        if next <= length {
+            // Holes, or elements out of order: look each one up.
+            self.json.truncate(start);
+            for index in 1..=length {
+                let value = table.raw_get::<LuaValue>(index).unwrap_or(LuaValue::Nil);
+                self.element(index, &value)?;
+            }
+        }
+        if dropped && has_other_keys(table, length) && self.dropped_at.is_none() {
+            self.dropped_at = Some(format!("table at depth {}", self.open.len()));
+        }
+        self.push(b"]")
+    }
+
+    fn element(&mut self, index: usize, value: &LuaValue) -> Result<(), Bad> {
+        if index > 1 {
+            self.push(b",")?;
+        }
+        self.value(value).inspect_err(|_| self.path.push(format!("[{index}]")))
+    }
+
+    fn object(&mut self, table: &Table) -> Result<(), Bad> {
+        let (mut first, mut bad) = (true, None);
+        self.push(b"{")?;
+        let walked = table.for_each(|key: LuaValue, value: LuaValue| {
+            match self.member(first, &key, &value) {
+                Ok(()) => first = false,
+                Err(found) => {
+                    bad = Some(found);
+                    return Err(stop());
+                }
+            }
+            Ok(())
+        });
+        if let (Err(_), Some(bad)) = (walked, bad) {
+            return Err(bad);
+        }
+        if first {
+            // An empty table is an empty array (spec §4).
+            self.json.pop();
+            return self.push(b"[]");
+        }
+        self.push(b"}")
+    }
+
+    fn member(&mut self, first: bool, key: &LuaValue, value: &LuaValue) -> Result<(), Bad> {
+        if !first {
+            self.push(b",")?;
+        }
+        match key {
+            LuaValue::String(name) => self.string(name).inspect_err(|_| self.path.push("[key]".into()))?,
+            LuaValue::Integer(_) | LuaValue::Number(_) => self.text(&number_key(key))?,
+            _ => {
+                self.path.push("[key]".into());
+                return Err(Bad::Kind("Dictionary"));
+            }
+        }
+        self.push(b":")?;
+        self.value(value).inspect_err(|_| self.path.push(format!(".{}", Name(key))))
+    }
+}
+
+fn has_other_keys(table: &Table, length: usize) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a table has fewer than 2^53 elements")]
+    let in_array = |key: f64| key.fract() == 0.0 && key >= 1.0 && key <= length as f64;
+    let mut others = false;
+    // Stops at the first one; most tables that come here have it early.
+    let _ = table.for_each(|key: LuaValue, _: LuaValue| {
+        others = !key.as_number().is_some_and(in_array);
+        if others { Err(stop()) } else { Ok(()) }
+    });
+    others
+}
+
+fn is_index(key: &LuaValue, index: usize) -> bool {
+    match key {
+        LuaValue::Integer(number) => usize::try_from(*number) == Ok(index),
+        #[expect(clippy::cast_precision_loss, reason = "a table has fewer than 2^53 elements")]
+        LuaValue::Number(number) => *number == index as f64,
+        _ => false,
+    }
+}
+
+/// A number as a key: Luau's `tostring`, with names for what is not finite (`decisions.md` 20).
+pub(crate) fn number_key(key: &LuaValue) -> String {
+    match key {
+        LuaValue::Number(number) if number.is_nan() => "NAN".into(),
+        LuaValue::Number(number) if number.is_infinite() => if *number > 0.0 { "INF" } else { "-INF" }.into(),
+        other => other.to_string().unwrap_or_default(),
+    }
+}
+
+/// What error texts call a value that cannot be stored.
+fn kind_of(value: &LuaValue) -> &'static str {
+    match value {
+        LuaValue::Function(_) => "function",
+        LuaValue::Thread(_) => "thread",
+        LuaValue::Vector(_) => "Vector3",
+        LuaValue::UserData(_) => "Instance",
+        _ => "userdata",
+    }
+}
+
+/// Ends a walk early; the reason is kept beside it.
+fn stop() -> mlua::Error {
+    mlua::Error::StackError
+}
+
+/// A key in a path.
+struct Name<'a>(&'a LuaValue);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            LuaValue::String(name) => f.write_str(&name.to_string_lossy()),
+            other => f.write_str(&number_key(other)),
+        }
+    }
+}

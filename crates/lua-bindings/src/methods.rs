@@ -1,0 +1,135 @@
+//! The yielding methods of `DataStore`: one file per method, each a start (checks and submits) and a finish (converts).
+//!
+//! Owns: joining them with the Luau part that parks the coroutine. Does not own: tickets (`vm`), conversion (`convert`).
+
+pub(crate) mod get_async;
+pub(crate) mod increment_async;
+pub(crate) mod remove_async;
+pub(crate) mod set_async;
+pub(crate) mod update_async;
+
+use clawstore_core::ops::Reply;
+use clawstore_core::{CallError, EntryKey};
+use mlua::{AnyUserData, Function, Lua, MultiValue, Value as LuaValue};
+
+use crate::arguments;
+use crate::classes::data_store::DataStore;
+use crate::shared::Shared;
+use crate::vm::{Ended, Started, Vm};
+
+/// Names and functions, for registration.
+pub(crate) type Methods = Vec<(&'static str, Function)>;
+
+/// What `call.luau` is told: a state and up to two values.
+type Told = (i32, LuaValue, LuaValue);
+
+/// A call's arguments: the store, the key, and up to three more.
+pub(crate) struct Arguments {
+    pub(crate) store: AnyUserData,
+    key: LuaValue,
+    rest: [LuaValue; 3],
+}
+
+impl Arguments {
+    /// The argument at a position of the documentation: the key is 1.
+    pub(crate) fn at(&self, position: usize) -> &LuaValue {
+        self.rest.get(position.wrapping_sub(2)).unwrap_or(&LuaValue::Nil)
+    }
+
+    fn entry_key(&self) -> Result<EntryKey, CallError> {
+        let store = self.store.borrow::<DataStore>().map_err(|_| CallError::argument("Expected ':' not '.' calling member function"))?;
+        match &self.key {
+            LuaValue::String(key) => store.entry_key(&key.as_bytes()),
+            key => store.entry_key(&arguments::string(key, 1)?),
+        }
+    }
+}
+
+/// One method.
+struct Method {
+    name: &'static str,
+    start: fn(&Vm, &Lua, EntryKey, &Arguments) -> Result<Started, CallError>,
+    finish: fn(&Lua, &Reply) -> mlua::Result<Told>,
+}
+
+const METHODS: [Method; 5] = [
+    Method { name: "GetAsync", start: get_async::start, finish: get_async::finish },
+    Method { name: "SetAsync", start: set_async::start, finish: set_async::finish },
+    Method { name: "UpdateAsync", start: update_async::start, finish: update_async::finish },
+    Method { name: "IncrementAsync", start: increment_async::start, finish: increment_async::finish },
+    Method { name: "RemoveAsync", start: remove_async::start, finish: remove_async::finish },
+];
+
+/// One value.
+fn one(value: LuaValue) -> Told {
+    (1, value, LuaValue::Nil)
+}
+
+/// Two values.
+fn two(first: LuaValue, second: LuaValue) -> Told {
+    (2, first, second)
+}
+
+/// The methods of all stores of one VM.
+pub(crate) fn create(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<Methods> {
+    let coroutine: mlua::Table = lua.globals().get("coroutine")?;
+    let (isyieldable, yields): (Function, Function) = (coroutine.get("isyieldable")?, coroutine.get("yield")?);
+    let wrap = lua.load(include_str!("methods/call.luau")).set_name("=DataStore").into_function()?;
+    let create = |method: &'static Method| {
+        let (starter, poller) = (Shared::clone(vm), Shared::clone(vm));
+        let start = lua.create_function(move |lua, arguments: MultiValue| start(lua, &starter, method, arguments))?;
+        let poll = lua.create_function(move |lua, ticket: u64| match poller.poll(lua, ticket) {
+            None => Ok((0, LuaValue::Nil, LuaValue::Nil)),
+            Some(ended) => finish(lua, &poller, method, ended),
+        })?;
+        let method_function = wrap.call::<Function>((start, poll, isyieldable.clone(), yields.clone()))?;
+        Ok((method.name, method_function))
+    };
+    METHODS.iter().map(create).collect()
+}
+
+fn start(lua: &Lua, vm: &Vm, method: &'static Method, arguments: MultiValue) -> mlua::Result<Told> {
+    let mut arguments = arguments.into_iter();
+    let mut next = || arguments.next().unwrap_or(LuaValue::Nil);
+    let LuaValue::UserData(store) = next() else {
+        return raise(lua, &CallError::argument("Expected ':' not '.' calling member function"));
+    };
+    let arguments = Arguments { store, key: next(), rest: [next(), next(), next()] };
+    let started = vm
+        .check_callable()
+        .and_then(|()| arguments.entry_key())
+        .and_then(|key| (method.start)(vm, lua, key, &arguments));
+    match started {
+        Ok(Started::Ticket(ticket)) => {
+            #[expect(clippy::cast_precision_loss, reason = "a VM makes fewer than 2^53 calls")]
+            Ok((0, LuaValue::Number(ticket as f64), LuaValue::Nil))
+        }
+        Ok(Started::Ended(ended)) => finish(lua, vm, method, ended),
+        Err(error) => {
+            log_error(vm, method, Some(&arguments), &error);
+            raise(lua, &error)
+        }
+    }
+}
+
+fn finish(lua: &Lua, vm: &Vm, method: &Method, ended: Ended) -> mlua::Result<Told> {
+    match ended {
+        Ended::Done(Ok(reply)) => (method.finish)(lua, &reply),
+        Ended::TransformFailed => Ok(one(LuaValue::Nil)),
+        Ended::Done(Err(error)) | Ended::Refused(error) => {
+            log_error(vm, method, None, &error);
+            raise(lua, &error)
+        }
+    }
+}
+
+fn raise(lua: &Lua, error: &CallError) -> mlua::Result<Told> {
+    Ok((-1, LuaValue::String(lua.create_string(error.text.as_bytes())?), LuaValue::Nil))
+}
+
+/// The line that the engine prints even if a `pcall` catches the error (spec §5.1).
+fn log_error(vm: &Vm, method: &Method, arguments: Option<&Arguments>, error: &CallError) {
+    let store = arguments.and_then(|arguments| arguments.store.borrow::<DataStore>().ok());
+    let store = store.as_ref().map_or_else(String::new, |store| format!(", Data Store: {}", store.name()));
+    vm.log(&format!("DataStoreService: {}: {}. API: {}{store}", error.code.name(), error.text, method.name));
+}

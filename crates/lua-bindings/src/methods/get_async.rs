@@ -1,0 +1,33 @@
+//! `GetAsync` (spec §2.1): value and key info, or two nils.
+
+use clawstore_core::ops::Reply;
+use clawstore_core::{CallError, EntryKey};
+use mlua::{Lua, Value as LuaValue};
+
+use super::{Arguments, Told, two};
+use crate::classes::key_info;
+use crate::classes::options::GetOptions;
+use crate::convert::decode;
+use crate::vm::{Started, Vm};
+
+pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) -> Result<Started, CallError> {
+    let use_cache = match arguments.at(2) {
+        LuaValue::Nil => true,
+        LuaValue::UserData(options) => match options.borrow::<GetOptions>() {
+            Ok(options) => options.use_cache,
+            Err(_) => return Err(CallError::argument("Unable to cast value to DataStoreGetOptions")),
+        },
+        _ => return Err(CallError::argument("Unable to cast value to DataStoreGetOptions")),
+    };
+    Ok(vm.read(lua, key, use_cache))
+}
+
+pub(super) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
+    match reply {
+        Reply::Entry(entry) => match &entry.value {
+            Some(value) => Ok(two(decode(lua, value.json())?, key_info::create(lua, entry)?)),
+            None => Ok(two(LuaValue::Nil, LuaValue::Nil)),
+        },
+        Reply::Cancelled => Ok(two(LuaValue::Nil, LuaValue::Nil)),
+    }
+}

@@ -1,0 +1,228 @@
+//! One VM's calls: tickets, answers, and the queue that is run again when a race is lost.
+//!
+//! Owns: which calls of the VM are open and how each ended; taking answers from the inbox, in whatever poll or call
+//! comes first. Does not own: conversion of a result (`methods`), the transform itself (`transform`).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clawstore_actors::{Found, Server, VmEvent};
+use clawstore_core::key_machine::{Head, Writer};
+use clawstore_core::ops::{CallResult, Request, Update};
+use clawstore_core::vm_queue::{Transform, TransformFailed, VmQueue};
+use clawstore_core::{CallError, EntryKey, ErrorCode};
+use foldhash::fast::FixedState;
+use mlua::{Function, Lua, Thread};
+
+use crate::bindings::Options;
+use crate::shared::{Shared, State, borrow};
+use crate::transform::Runner;
+
+/// How an open call stands.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// As the store says.
+    Done(CallResult),
+    /// Its transform failed: nil, one log line, nothing written (`decisions.md` 18).
+    TransformFailed,
+    /// Its transform's result cannot be stored.
+    Refused(CallError),
+}
+
+#[derive(Debug)]
+struct OpenCall {
+    key: EntryKey,
+    is_write: bool,
+    /// Who is resumed when it ends; only kept for a scheduler.
+    thread: Option<Thread>,
+    ended: Option<Ended>,
+}
+
+/// The state behind one VM's bindings.
+#[derive(Debug)]
+pub(crate) struct Vm {
+    pub(crate) server: Server,
+    pub(crate) options: Options,
+    /// A transform is running: no engine call may be made.
+    in_transform: AtomicBool,
+    calls: State<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    open: HashMap<u64, OpenCall, FixedState>,
+    queue: VmQueue<Function>,
+    /// Threads whose call has ended, for a scheduler.
+    runnable: Vec<Thread>,
+    events: Vec<VmEvent>,
+}
+
+/// A call that was started.
+pub(crate) enum Started {
+    /// It has ended already.
+    Ended(Ended),
+    /// Ask again with this ticket.
+    Ticket(u64),
+}
+
+impl Vm {
+    pub(crate) fn new(server: Server, options: Options) -> Shared<Self> {
+        Shared::new(Self { server, options, in_transform: AtomicBool::new(false), calls: State::default() })
+    }
+
+    /// Refuses an engine call while a transform runs.
+    pub(crate) fn check_callable(&self) -> Result<(), CallError> {
+        if self.in_transform.load(Ordering::Relaxed) {
+            return Err(CallError::argument("Callbacks cannot yield"));
+        }
+        Ok(())
+    }
+
+    /// Starts `GetAsync`.
+    pub(crate) fn read(&self, lua: &Lua, key: EntryKey, use_cache: bool) -> Started {
+        match self.server.read(&key, use_cache) {
+            Found::Now(result) => Started::Ended(Ended::Done(result)),
+            Found::Later(op) => {
+                self.open(lua, op, key, false);
+                Started::Ticket(op)
+            }
+        }
+    }
+
+    /// Starts a write that needs no transform.
+    pub(crate) fn write(&self, lua: &Lua, key: EntryKey, request: Request) -> Started {
+        let (writer, at) = (self.server.next_writer(), self.server.wall());
+        {
+            let mut calls = borrow(&self.calls);
+            let found = calls.queue.foresee(&key, || self.server.published_head(&key));
+            calls.queue.push_plain(&key, writer, at, request.clone(), found);
+        }
+        self.server.write(&key, writer, at, request);
+        self.open(lua, writer.op, key, true);
+        Started::Ticket(writer.op)
+    }
+
+    /// Starts `UpdateAsync`: runs the transform now if the key's state can be told, else when the store tells it.
+    pub(crate) fn update(&self, lua: &Lua, key: EntryKey, transform: Function) -> Started {
+        // Answers that wait may change what the key is expected to be.
+        self.take_answers(lua);
+        let (writer, at) = (self.server.next_writer(), self.server.wall());
+        let found = borrow(&self.calls).queue.foresee(&key, || self.server.published_head(&key));
+        let update = match &found {
+            None => Update::NOT_RUN,
+            Some(head) => match self.run_once(lua, writer, &transform, head) {
+                Ok(update) => update,
+                Err(ended) => return Started::Ended(ended),
+            },
+        };
+        borrow(&self.calls).queue.push_update(&key, writer, at, transform, &update, found);
+        self.server.write(&key, writer, at, Request::Update(update));
+        self.open(lua, writer.op, key, true);
+        Started::Ticket(writer.op)
+    }
+
+    fn run_once(&self, lua: &Lua, writer: Writer, transform: &Function, head: &Head) -> Result<Update, Ended> {
+        let mut runner = Runner::new(lua, self);
+        match runner.run(writer.op, transform, head) {
+            Ok(result) => Ok(Update { base: Some(head.base()), result }),
+            Err(TransformFailed) => Err(runner.failed.pop().map_or(Ended::TransformFailed, |(_, ended)| ended)),
+        }
+    }
+
+    /// Runs `f` while no engine call may be made.
+    pub(crate) fn while_in_transform<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.in_transform.store(true, Ordering::Relaxed);
+        let result = f();
+        self.in_transform.store(false, Ordering::Relaxed);
+        result
+    }
+
+    fn open(&self, lua: &Lua, op: u64, key: EntryKey, is_write: bool) {
+        let thread = self.options.scheduler.then(|| lua.current_thread());
+        borrow(&self.calls).open.insert(op, OpenCall { key, is_write, thread, ended: None });
+    }
+
+    /// How the call of this ticket ended; `None` while it is open.
+    pub(crate) fn poll(&self, lua: &Lua, ticket: u64) -> Option<Ended> {
+        self.take_answers(lua);
+        let mut calls = borrow(&self.calls);
+        match calls.open.get(&ticket) {
+            Some(OpenCall { ended: None, .. }) => None,
+            Some(_) => calls.open.remove(&ticket).and_then(|call| call.ended),
+            None => Some(Ended::Refused(ErrorCode::Argument.error("The call has already returned"))),
+        }
+    }
+
+    /// Names the threads whose call has ended since the last time, in order.
+    pub(crate) fn completed(&self, lua: &Lua, threads: &mut Vec<Thread>) {
+        self.take_answers(lua);
+        threads.append(&mut borrow(&self.calls).runnable);
+    }
+
+    /// Calls that have not returned to their script.
+    pub(crate) fn open_calls(&self) -> usize {
+        borrow(&self.calls).open.len()
+    }
+
+    /// Empties the inbox: notes what has ended, runs again what lost its race.
+    fn take_answers(&self, lua: &Lua) {
+        if !self.server.inbox().is_filled() || self.in_transform.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut events = std::mem::take(&mut borrow(&self.calls).events);
+        self.server.inbox().take(&mut events);
+        for event in events.drain(..) {
+            match event {
+                VmEvent::Done { op, result } => borrow(&self.calls).end(op, Ended::Done(result)),
+                VmEvent::Rerun { key, from, head } => self.rerun(lua, &key, from, head),
+            }
+        }
+        borrow(&self.calls).events = events;
+    }
+
+    fn rerun(&self, lua: &Lua, key: &EntryKey, from: u64, head: Head) {
+        let mut runner = Runner::new(lua, self);
+        let mut calls = borrow(&self.calls);
+        let reruns = calls.queue.rerun(key, from, head, &mut runner);
+        for (op, ended) in runner.failed.drain(..) {
+            calls.end(op, ended);
+        }
+        drop(calls);
+        self.server.rerun(key, reruns);
+    }
+
+    /// One line in the server's log, as Roblox prints beside a raised error (spec §5.1).
+    pub(crate) fn log(&self, line: &str) {
+        self.options.log(line);
+    }
+}
+
+impl Calls {
+    /// Notes the end of a call. The first end stays: a transform that failed has ended its call before the store says so.
+    fn end(&mut self, op: u64, ended: Ended) {
+        let Some(call) = self.open.get_mut(&op) else { return };
+        if call.ended.is_some() {
+            return;
+        }
+        if call.is_write {
+            self.queue.answered(&call.key, op);
+        }
+        call.ended = Some(ended);
+        self.runnable.extend(call.thread.take());
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        let calls = borrow(&self.calls);
+        let keys: Vec<EntryKey> = calls.queue.keys().cloned().collect();
+        drop(calls);
+        self.server.close(&keys);
+    }
+}
+
+#[cfg(feature = "send")]
+const _: () = {
+    const fn assert_send<T: Send + Sync>() {}
+    assert_send::<Vm>();
+};

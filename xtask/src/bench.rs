@@ -1,0 +1,47 @@
+//! `cargo xtask bench`: figures beside their baselines.
+//!
+//! Owns: the options. Does not own: the measurements and their report; `clawstore-bench` makes both.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::loadgen;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Shorter runs: for seeing that everything works, not for comparing.
+    #[arg(long)]
+    quick: bool,
+    /// Also write the figures to a file: a list of {name, value, unit, baseline, ratio}.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    loadgen::start("clawstore-bench", &arguments(options))
+}
+
+fn arguments(options: &Options) -> Vec<OsString> {
+    let mut arguments = Vec::new();
+    if options.quick {
+        arguments.push("--quick".into());
+    }
+    if let Some(file) = &options.json {
+        arguments.extend(["--json".into(), file.into()]);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_passed_on() {
+        assert!(arguments(&Options { quick: false, json: None }).is_empty());
+        let all = arguments(&Options { quick: true, json: Some("out.json".into()) });
+        assert_eq!(all, ["--quick", "--json", "out.json"]);
+    }
+}
