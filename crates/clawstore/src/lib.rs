@@ -1,1 +1,51 @@
-//! clawstore
+//! Clawstore: Roblox-compatible data stores for self-hosted game engines.
+//!
+//! Owns: what an engine sees: opening a store, games, servers and their bindings, the same stores for Rust code, shutdown.
+//! The only crate that names concrete backends.
+//!
+//! Does not own: rules (`clawstore-core`), actors (`clawstore-actors`), Luau classes (`clawstore-lua`), SQL
+//! (`clawstore-sqlite`).
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use clawstore::{Clawstore, Database, GameId, ServerOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Clawstore::builder().database(Database::directory("./clawstore-data")).open()?;
+//! let game = store.game(GameId::Number(1))?;
+//! let lua = clawstore::mlua::Lua::new();
+//! let server = game.server(ServerOptions::default());
+//! let bindings = server.bind(&lua)?; // answers the host's GetService and Instance.new
+//! let report = store.shutdown(Duration::from_secs(38));
+//! # drop((bindings, report)); Ok(()) }
+//! ```
+#![warn(missing_docs)]
+
+mod config;
+
+mod database;
+
+mod builder;
+
+mod runtime;
+
+mod store;
+
+mod game;
+
+mod server;
+
+mod data_store;
+
+pub use builder::{Builder, OpenError};
+pub use clawstore_actors::{DrainReport, GameStats, SystemClock, metric_definitions};
+pub use clawstore_core::{CallError, Entry, ErrorCode, GameId, Outcome, backend, clock, entropy, limits};
+pub use clawstore_lua::{Bindings, Interrupt, Options as BindOptions, decode, encode};
+pub use config::{Config, ConfigError};
+pub use data_store::{DataStore, Key, StoreError, Stored};
+pub use database::{Database, ReadOnly};
+pub use game::Game;
+pub use mlua;
+pub use runtime::Runtime;
+pub use server::{CloseReason, Server, ServerOptions};
+pub use store::Clawstore;

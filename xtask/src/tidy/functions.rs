@@ -105,11 +105,11 @@ mod tests {
 
     #[test]
     fn functions_are_found_with_their_length() {
-        let text = "fn a() {}\n    fn declared(\n        &self,\n    ) -> u8;\npub const fn b() {\n}\nlet fn_x = 1;\n";
+        let text = "fn a() {}\n    fn declared(\n        &self,\n    ) -> u8;\npub const fn b() {\n}\nlet fn_x = 1;\n\
+                    pub(crate) unsafe extern \"C\" fn c() {}\n";
         let found = in_source(&Source::new("a.rs", text));
         let found: Vec<_> = found.iter().map(|f| (f.name.as_str(), f.line, f.lines)).collect();
-        assert_eq!(found, [("a", 1, 1), ("b", 5, 2)]);
-        assert_eq!(function_name("unsafe extern \"C\" fn c("), Some("c"));
+        assert_eq!(found, [("a", 1, 1), ("b", 5, 2), ("c", 8, 1)]);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::cell::Cell;
 
 use rusqlite::{Connection, ffi};
 
-/// Pages in the WAL from which a checkpoint is due: 16 MiB, a second of recovery at most. Batches of 1,000 random keys
+/// Pages in the WAL from which a checkpoint is due: 16 MiB. Batches of 1,000 random keys
 /// beside bare rusqlite with SQLite's own 1,000 pages, by `examples/commit_rate.rs`: 1.0 times its rate with 1,000
-/// pages, 1.2 to 1.5 with 4,096, 1.4 to 1.6 with 16,384: a page that several batches change is written back once.
+/// pages, 1.1 to 1.5 with 4,096, 1.4 to 1.6 with 16,384: a page that several batches change is written back once.
 const DUE_PAGES: i32 = 4_096;
 
 thread_local! {

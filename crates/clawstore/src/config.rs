@@ -1,0 +1,204 @@
+//! Settings: defaults < `clawstore.toml` < `CLAWSTORE_*` < code.
+//!
+//! Owns: where a setting comes from, and saying which one is wrong. Does not own: what it does (`actors::Config`), nor the
+//! database (`database`).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clawstore_core::limits::CALL_OVERHEAD_BYTES;
+use clawstore_core::versioning::Retention;
+use serde::Deserialize;
+
+/// Name of the settings file in the working directory.
+const FILE: &str = "clawstore.toml";
+const MIB: usize = 1024 * 1024;
+
+/// Settings of a process. Start from [`Config::default`] or [`Config::load`].
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    pub(crate) actors: clawstore_actors::Config,
+}
+
+/// The settings file, and each setting's variable `CLAWSTORE_<NAME>`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    call_deadline_s: Option<u64>,
+    idle_s: Option<u64>,
+    cache_mib: Option<usize>,
+    pending_mib_per_game: Option<usize>,
+    pending_mib_per_process: Option<usize>,
+    versioning: Option<String>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there and cannot be read.
+    #[error("settings file {path} cannot be read: {source}; nothing was opened")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not valid.
+    #[error("settings file {path} is not valid: {message}; nothing was opened")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A variable or setting has a value that does not fit.
+    #[error("setting {name} = {value:?} is not {expected}; nothing was opened")]
+    Value {
+        /// Which setting.
+        name: String,
+        /// What it says.
+        value: String,
+        /// What it should say.
+        expected: &'static str,
+    },
+}
+
+impl Config {
+    /// Defaults, then `clawstore.toml` in the working directory if there is one, then `CLAWSTORE_*` variables.
+    ///
+    /// # Errors
+    /// If the file or a variable cannot be used; the error names it.
+    pub fn load() -> Result<Self, ConfigError> {
+        Self::load_from(Path::new(FILE), |name| std::env::var(name).ok())
+    }
+
+    fn load_from(path: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let file = match std::fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text)
+                .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Settings::default(),
+            Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+        };
+        let mut config = Self::default();
+        config.apply(file)?;
+        config.apply(from_variables(variable)?)?;
+        Ok(config)
+    }
+
+    fn apply(&mut self, settings: Settings) -> Result<(), ConfigError> {
+        let actors = &mut self.actors;
+        set_seconds(&mut actors.call_deadline, "call_deadline_s", settings.call_deadline_s)?;
+        set_seconds(&mut actors.idle_before_passivation, "idle_s", settings.idle_s)?;
+        set_mib(&mut actors.cache_bytes, "cache_mib", settings.cache_mib)?;
+        set_mib(&mut actors.pending_bytes_per_game, "pending_mib_per_game", settings.pending_mib_per_game)?;
+        set_mib(&mut actors.pending_bytes_per_process, "pending_mib_per_process", settings.pending_mib_per_process)?;
+        match settings.versioning.as_deref() {
+            None => {}
+            Some("hourly") => actors.retention = Retention::Hourly,
+            Some("every-write") => actors.retention = Retention::EveryWrite,
+            Some(other) => return Err(bad("versioning", other, "`hourly` or `every-write`")),
+        }
+        Ok(())
+    }
+
+    /// Every call is answered within this time. Default 30 s.
+    #[must_use]
+    pub fn call_deadline(mut self, deadline: Duration) -> Self {
+        self.actors.call_deadline = deadline;
+        self
+    }
+
+    /// Keys without calls for this long leave memory. Default 60 s; at least 1 s.
+    #[must_use]
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.actors.idle_before_passivation = idle;
+        self
+    }
+
+    /// Ceiling for the bytes of keys in memory, per game. Default 256 MiB.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.actors.cache_bytes = bytes;
+        self
+    }
+
+    /// Ceiling for the bytes of calls on their way, per game. Default 64 MiB; at least one call fits.
+    #[must_use]
+    pub fn pending_bytes_per_game(mut self, bytes: usize) -> Self {
+        self.actors.pending_bytes_per_game = bytes.max(CALL_OVERHEAD_BYTES);
+        self
+    }
+}
+
+fn bad(name: &str, value: impl ToString, expected: &'static str) -> ConfigError {
+    ConfigError::Value { name: name.to_owned(), value: value.to_string(), expected }
+}
+
+fn set_seconds(target: &mut Duration, name: &str, value: Option<u64>) -> Result<(), ConfigError> {
+    match value {
+        None => Ok(()),
+        Some(0) => Err(bad(name, 0, "at least 1 second")),
+        Some(seconds) => {
+            *target = Duration::from_secs(seconds);
+            Ok(())
+        }
+    }
+}
+
+fn set_mib(target: &mut usize, name: &str, value: Option<usize>) -> Result<(), ConfigError> {
+    match value.map(|mib| (mib, mib.checked_mul(MIB))) {
+        None => Ok(()),
+        Some((mib, None) | (mib @ 0, _)) => Err(bad(name, mib, "a number of MiB from 1 upwards")),
+        Some((_, Some(bytes))) => {
+            *target = bytes;
+            Ok(())
+        }
+    }
+}
+
+fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Settings, ConfigError> {
+    fn number<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, ConfigError> {
+        text.map(|text| text.parse().map_err(|_| bad(name, &text, "a whole number"))).transpose()
+    }
+    let get = |name: &str| (format!("CLAWSTORE_{name}"), variable(&format!("CLAWSTORE_{name}")));
+    let seconds = |name| { let (name, text) = get(name); number::<u64>(&name, text) };
+    let mib = |name| { let (name, text) = get(name); number::<usize>(&name, text) };
+    Ok(Settings {
+        call_deadline_s: seconds("CALL_DEADLINE_S")?,
+        idle_s: seconds("IDLE_S")?,
+        cache_mib: mib("CACHE_MIB")?,
+        pending_mib_per_game: mib("PENDING_MIB_PER_GAME")?,
+        pending_mib_per_process: mib("PENDING_MIB_PER_PROCESS")?,
+        versioning: get("VERSIONING").1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: Option<&str>, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
+        let find = |name: &str| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned());
+        Config::load_from(&path, find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn variables_win_over_the_file_and_the_file_over_defaults() {
+        assert_eq!(load(None, &[]).unwrap().actors.cache_bytes, 256 * MIB);
+        let config = load(Some("cache_mib = 10\nidle_s = 5"), &[("CLAWSTORE_IDLE_S", "7")]).unwrap();
+        assert_eq!((config.actors.cache_bytes, config.actors.idle_before_passivation.as_secs()), (10 * MIB, 7));
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        assert!(load(Some("cache = 10"), &[]).unwrap_err().contains("unknown field `cache`"));
+        assert!(load(None, &[("CLAWSTORE_IDLE_S", "soon")]).unwrap_err().contains("CLAWSTORE_IDLE_S"));
+        assert!(load(Some("cache_mib = 0"), &[]).unwrap_err().contains("cache_mib"));
+        assert!(load(Some("versioning = \"daily\""), &[]).unwrap_err().contains("every-write"));
+    }
+}

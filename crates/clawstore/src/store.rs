@@ -1,0 +1,91 @@
+//! An open store: one per process and database.
+//!
+//! Owns: its games, shutdown and drop. Does not own: how it was put together (`builder`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clawstore_actors::{DrainReport, Process};
+use clawstore_core::GameId;
+use clawstore_sqlite::SqliteBackend;
+use parking_lot::Mutex;
+
+use crate::builder::{Builder, OpenError};
+use crate::game::Game;
+use crate::runtime::Running;
+
+/// How long a store that is dropped without [`Clawstore::shutdown`] waits for what was accepted.
+const DROP_PATIENCE: Duration = Duration::from_secs(8);
+
+/// An open store.
+#[derive(Debug)]
+pub struct Clawstore {
+    process: Arc<Process>,
+    embedded: Option<Arc<SqliteBackend>>,
+    runtime: Running,
+    /// The report of a shutdown that has happened.
+    closed: Mutex<Option<DrainReport>>,
+}
+
+impl Clawstore {
+    /// Begins with the defaults: the embedded store in `./clawstore-data`.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(process: Arc<Process>, embedded: Option<Arc<SqliteBackend>>, runtime: Running) -> Self {
+        Self { process, embedded, runtime, closed: Mutex::new(None) }
+    }
+
+    /// The game of this id: opened by the first call, the same one afterwards. Needs no runtime context.
+    ///
+    /// # Errors
+    /// If an actor cannot be started.
+    pub fn game(&self, id: GameId) -> Result<Game, OpenError> {
+        let game = self.process.game(id).map_err(|error| OpenError::Actor(error.to_string()))?;
+        Ok(Game::new(game))
+    }
+
+    /// Bytes of calls that are admitted and not settled, of all games.
+    pub fn pending_bytes(&self) -> usize {
+        self.process.pending_bytes()
+    }
+
+    /// Refuses new calls, waits until everything that was accepted is durable, at most `patience`, and closes the
+    /// database. Calls still open then end as FAIL if they were never sent, else as UNKNOWN. Blocks; works inside and
+    /// outside of a tokio context. A second call returns the first one's report.
+    pub fn shutdown(&self, patience: Duration) -> DrainReport {
+        let mut closed = self.closed.lock();
+        if let Some(report) = *closed {
+            return report;
+        }
+        let process = Arc::clone(&self.process);
+        let report = self.runtime.wait(async move { process.drain(patience).await }).unwrap_or_default();
+        self.close_database();
+        *closed = Some(report);
+        report
+    }
+
+    /// As [`Clawstore::shutdown`], without blocking the calling task.
+    pub async fn shutdown_async(&self, patience: Duration) -> DrainReport {
+        if let Some(report) = *self.closed.lock() {
+            return report;
+        }
+        let report = self.process.drain(patience).await;
+        self.close_database();
+        *self.closed.lock() = Some(report);
+        report
+    }
+
+    fn close_database(&self) {
+        if let Some(embedded) = &self.embedded {
+            embedded.close();
+        }
+    }
+}
+
+impl Drop for Clawstore {
+    fn drop(&mut self) {
+        self.shutdown(DROP_PATIENCE);
+    }
+}
