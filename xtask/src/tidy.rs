@@ -4,6 +4,7 @@
 //! each a function from text to complaints with a test that shows it can fail.
 
 mod crates;
+mod documents;
 mod files;
 mod functions;
 mod manifests;
@@ -76,6 +77,8 @@ fn complaints(root: &Path) -> Result<Vec<Complaint>> {
     for name in ["Cargo.toml", ".cargo/config.toml"] {
         found.extend(manifests::check_profiles(name, &read(&root.join(name))?));
     }
+    found.extend(documents::check_readme(&read(&root.join("README.md"))?));
+    found.extend(documents::check_architecture(&read(&root.join("docs/ARCHITECTURE.md"))?));
     let compatibility = read(&root.join("docs/COMPATIBILITY.md"))?;
     found.extend(operations::check(&names, &compatibility));
     let metadata = shell::output(&mut shell::cargo(&["metadata", "--format-version", "1", "--locked"]))?;

@@ -16,13 +16,21 @@ pub(crate) fn missing(position: usize) -> CallError {
     CallError::argument(format_args!("Argument {position} missing or nil"))
 }
 
+/// What Luau's `type` says.
+pub(crate) fn type_name(value: &LuaValue) -> &'static str {
+    match value {
+        LuaValue::Integer(_) => "number",
+        other => other.type_name(),
+    }
+}
+
 /// A string parameter: numbers are accepted and formatted as Luau does.
 pub(crate) fn string(value: &LuaValue, position: usize) -> Result<Vec<u8>, CallError> {
     match value {
         LuaValue::Nil => Err(missing(position)),
         LuaValue::String(string) => Ok(string.as_bytes().to_vec()),
         LuaValue::Integer(_) | LuaValue::Number(_) => Ok(number_key(value).into_bytes()),
-        other => Err(CallError::argument(format_args!("Unable to cast {} to string", other.type_name()))),
+        other => Err(CallError::argument(format_args!("Unable to cast {} to string", type_name(other)))),
     }
 }
 
@@ -32,7 +40,7 @@ pub(crate) fn integer(value: &LuaValue, default: i64, position: usize) -> Result
         LuaValue::Nil => return Ok(default),
         LuaValue::Integer(number) => return Ok(*number),
         LuaValue::Number(number) => *number,
-        other => return Err(CallError::argument(format_args!("Unable to cast {} to int", other.type_name()))),
+        other => return Err(CallError::argument(format_args!("Unable to cast {} to int", type_name(other)))),
     };
     let rounded = (number + 0.5).floor();
     // Beyond ±2^63 the cast saturates, and the range check of the call refuses it.

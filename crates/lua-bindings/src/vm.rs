@@ -90,7 +90,8 @@ impl Vm {
     }
 
     /// Starts a write that needs no transform.
-    pub(crate) fn write(&self, lua: &Lua, key: EntryKey, request: Request) -> Started {
+    pub(crate) fn write(&self, lua: &Lua, key: EntryKey, request: Request) -> Result<Started, CallError> {
+        request.validate()?;
         let (writer, at) = (self.server.next_writer(), self.server.wall());
         {
             let mut calls = borrow(&self.calls);
@@ -99,7 +100,7 @@ impl Vm {
         }
         self.server.write(&key, writer, at, request);
         self.open(lua, writer.op, key, true);
-        Started::Ticket(writer.op)
+        Ok(Started::Ticket(writer.op))
     }
 
     /// Starts `UpdateAsync`: runs the transform now if the key's state can be told, else when the store tells it.

@@ -29,8 +29,8 @@ impl Increment {
             None => 0,
             Some(value) => value.as_integer().ok_or_else(not_numeric)?,
         };
-        let sum = old + self.delta;
-        if sum.abs() > INTEGER_MAX {
+        let sum = old.saturating_add(self.delta);
+        if sum.unsigned_abs() > INTEGER_MAX.unsigned_abs() {
             return Err(out_of_range());
         }
         Ok(Applied::written(head.successor(Some(Value::integer(sum)), self.attributes.clone(), at)))

@@ -12,7 +12,7 @@ use crate::vm::{Started, Vm};
 pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) -> Result<Started, CallError> {
     let delta = arguments::integer(arguments.at(2), 1, 2)?;
     let attributes = arguments::attributes(arguments.at(3), arguments.at(4), INCREMENT_OPTIONS)?;
-    Ok(vm.write(lua, key, Request::Increment(Increment { delta, attributes })))
+    vm.write(lua, key, Request::Increment(Increment { delta, attributes }))
 }
 
 pub(super) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {

@@ -8,7 +8,7 @@ use super::{Arguments, Told, get_async};
 use crate::vm::{Started, Vm};
 
 pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, _: &Arguments) -> Result<Started, CallError> {
-    Ok(vm.write(lua, key, Request::Remove))
+    vm.write(lua, key, Request::Remove)
 }
 
 pub(super) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {

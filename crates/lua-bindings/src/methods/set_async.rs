@@ -24,7 +24,7 @@ pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) ->
         vm.log(&format!("SetAsync {key}: string keys of a mixed table were dropped ({place})"));
     }
     let attributes = arguments::attributes(arguments.at(3), arguments.at(4), SET_OPTIONS)?;
-    Ok(vm.write(lua, key, Request::Set(Set { value: encoded.value, attributes })))
+    vm.write(lua, key, Request::Set(Set { value: encoded.value, attributes }))
 }
 
 pub(super) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {

@@ -12,7 +12,7 @@ pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) ->
     match arguments.at(2) {
         LuaValue::Nil => Err(arguments::missing(2)),
         LuaValue::Function(transform) => Ok(vm.update(lua, key, transform.clone())),
-        other => Err(CallError::argument(format_args!("Unable to cast {} to function", other.type_name()))),
+        other => Err(CallError::argument(format_args!("Unable to cast {} to function", arguments::type_name(other)))),
     }
 }
 

@@ -1,0 +1,61 @@
+//! Exit codes: what a script that starts this program can rely on.
+//!
+//! Owns: the codes (`decisions.md` 30) and which error means which. Does not own: when a run ends (`run`).
+
+use clawstore::{OpenError, StoreError};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// As it should.
+    Success,
+    /// The main script raised or a `--forbid` was seen; for `get` and `ls`: there is no such thing.
+    Failed,
+    /// A script could not be loaded, or the command line is wrong (clap's own code, too).
+    Load,
+    /// An `--expect` or `--until` was not seen.
+    Unseen,
+    /// `BindToClose` functions outlasted their limit.
+    CloseTooLong,
+    /// The store could not be opened, or has failed.
+    Store,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failed => 1,
+            Self::Load => 2,
+            Self::Unseen => 3,
+            Self::CloseTooLong => 4,
+            Self::Store => 5,
+        }
+    }
+
+    /// What an error that ended a command means.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        let store = error.chain().any(|cause| {
+            cause.is::<OpenError>() || matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Read(_)))
+        });
+        if store {
+            Self::Store
+        } else if error.chain().any(|cause| cause.is::<LoadError>()) {
+            Self::Load
+        } else {
+            Self::Failed
+        }
+    }
+}
+
+/// A script that cannot be loaded.
+#[derive(Debug)]
+pub(crate) struct LoadError(pub(crate) String);
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LoadError {}

@@ -1,0 +1,153 @@
+//! Two small hosts for specs: one that polls every parked coroutine once per tick, one with a scheduler that resumes only
+//! what completed (`decisions.md` 28, 29). Neither sleeps: between ticks they wait for the bindings' wake-up.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use clawstore_actors::{Config, Game, Process, ServerIdentity, SystemClock};
+use clawstore_core::GameId;
+use clawstore_core::backend::Backend;
+use clawstore_lua::{Bindings, Options};
+use mlua::{Function, Lua, Thread, Value};
+
+/// A store with its runtime.
+pub(crate) struct Store {
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) process: Arc<Process>,
+}
+
+impl Store {
+    pub(crate) fn open(backend: Arc<dyn Backend>) -> Self {
+        Self::open_with(backend, Config::default())
+    }
+
+    pub(crate) fn open_with(backend: Arc<dyn Backend>, config: Config) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        let handle = runtime.handle().clone();
+        let process = runtime
+            .block_on(Process::start(backend, Arc::new(SystemClock::start()), handle, config))
+            .expect("actors start");
+        Self { runtime, process }
+    }
+
+    pub(crate) fn game(&self, number: u64) -> Arc<Game> {
+        self.process.game(GameId::Number(number)).expect("actors start")
+    }
+
+    pub(crate) fn drain(&self) -> clawstore_actors::DrainReport {
+        self.runtime.block_on(self.process.drain(Duration::from_secs(10)))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Polling,
+    Scheduler,
+}
+
+/// One VM and the host around it.
+pub(crate) struct Host {
+    pub(crate) lua: Lua,
+    pub(crate) bindings: Bindings,
+    kind: Kind,
+    threads: Rc<RefCell<Vec<Thread>>>,
+    pub(crate) log: Rc<RefCell<Vec<String>>>,
+    /// Ticks so far: one round of resuming.
+    pub(crate) ticks: Rc<RefCell<u64>>,
+}
+
+impl Host {
+    pub(crate) fn new(game: &Arc<Game>, kind: Kind) -> Self {
+        Self::with_options(game, kind, Options::default())
+    }
+
+    pub(crate) fn with_options(game: &Arc<Game>, kind: Kind, mut options: Options) -> Self {
+        let lua = Lua::new();
+        let log = Rc::new(RefCell::new(Vec::new()));
+        options.scheduler = kind == Kind::Scheduler;
+        let sink = Rc::clone(&log);
+        let options = options.log_to(move |line| sink.borrow_mut().push(line.to_owned()));
+        let server = game.server(ServerIdentity { job_id: "job".into(), place_id: 1, max_players: 10 });
+        let bindings = Bindings::new(&lua, server, options).expect("bindings");
+        let waiting = thread::current();
+        bindings.set_wake(move || waiting.unpark());
+        let host = Self { lua, bindings, kind, threads: Rc::default(), log, ticks: Rc::default() };
+        host.install();
+        host
+    }
+
+    fn install(&self) {
+        let lua = &self.lua;
+        let globals = lua.globals();
+        globals.set("DataStoreService", self.bindings.service("DataStoreService").expect("ours")).unwrap();
+        for class in Bindings::class_names() {
+            globals.set(class, self.bindings.class(class).expect("ours")).unwrap();
+        }
+        let threads = Rc::clone(&self.threads);
+        let start = move |lua: &Lua, function: Function| {
+            let thread = lua.create_thread(function)?;
+            threads.borrow_mut().push(thread.clone());
+            thread.resume::<()>(())
+        };
+        globals.set("start", lua.create_function(start).unwrap()).unwrap();
+        let log = Rc::clone(&self.log);
+        globals.set("logged", lua.create_function(move |_, ()| Ok(log.borrow().join("\n"))).unwrap()).unwrap();
+        let ticks = Rc::clone(&self.ticks);
+        globals.set("ticks", lua.create_function(move |_, ()| Ok(*ticks.borrow())).unwrap()).unwrap();
+        lua.load(include_str!("luau/support.luau")).set_name("=support").exec().expect("support");
+    }
+
+    /// Starts a script as a coroutine of its own.
+    pub(crate) fn start(&self, name: &str, source: &str) {
+        let function = self.lua.load(source).set_name(format!("={name}")).into_function().expect("compiles");
+        let thread = self.lua.create_thread(function).expect("memory");
+        self.threads.borrow_mut().push(thread.clone());
+        thread.resume::<()>(()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
+    /// One tick: resumes what this kind of host resumes.
+    pub(crate) fn tick(&self) {
+        *self.ticks.borrow_mut() += 1;
+        let mut due = Vec::new();
+        match self.kind {
+            Kind::Polling => due.extend(self.threads.borrow().iter().cloned()),
+            Kind::Scheduler => self.bindings.completed(&self.lua, &mut due),
+        }
+        for thread in due {
+            if thread.is_resumable() {
+                thread.resume::<()>(()).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+        self.threads.borrow_mut().retain(|thread| thread.is_resumable());
+    }
+
+    pub(crate) fn parked(&self) -> usize {
+        self.threads.borrow().len()
+    }
+
+    /// Ticks until every coroutine has ended.
+    pub(crate) fn run(&self) {
+        for _ in 0..20_000 {
+            if self.parked() == 0 {
+                return;
+            }
+            self.tick();
+            // Woken by an arrival; the bound only keeps a lost one from hanging the test.
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        panic!("{} coroutines never ended", self.parked());
+    }
+
+    pub(crate) fn global(&self, name: &str) -> Value {
+        self.lua.globals().get(name).expect("a global")
+    }
+
+    pub(crate) fn number(&self, name: &str) -> f64 {
+        self.lua.globals().get(name).expect("a number")
+    }
+}
