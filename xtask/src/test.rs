@@ -64,8 +64,10 @@ fn outside() -> Result<()> {
     shown(command.arg(target_dir()?))
 }
 
+/// Of the libraries: the program `clawstore` would be written over the library of that name.
 fn docs() -> Result<()> {
-    shown(cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"))
+    let mut command = cargo(&["doc", "--workspace", "--lib", "--no-deps", "--document-private-items"]);
+    shown(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn summary(times: &[(&str, Duration)]) -> String {

@@ -89,7 +89,8 @@ impl FlusherActor {
     fn settled(&self, state: &mut FlusherState, rows: Vec<(EntryKey, RowResult)>) {
         let now = self.clock.now();
         for (key, result) in rows {
-            let Some(slot) = state.pending.in_flight(&key).next().map(|item| Arc::clone(item.op().caller.slot())) else {
+            let Some(slot) = state.pending.in_flight(&key).next().map(|item| Arc::clone(item.op().caller.slot()))
+            else {
                 continue;
             };
             if result == RowResult::Done(RowOutcome::Committed) {

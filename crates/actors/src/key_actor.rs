@@ -10,10 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use clawstore_core::Entry;
 use clawstore_core::clock::Moment;
 use clawstore_core::key_machine::{Effect, Input, KeyMachine};
 use clawstore_core::limits::{PANIC_WINDOW, PANICS_BEFORE_QUARANTINE, QUARANTINE};
-use clawstore_core::Entry;
 use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 

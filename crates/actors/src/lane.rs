@@ -7,7 +7,7 @@
 //! that was sent to them before is gathered too (`decisions.md` 5).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clawstore_core::backend::{Backend, BackendError, Batch, BatchRow, RowOutcome};
@@ -41,6 +41,8 @@ pub(crate) enum LaneMsg {
 
 pub(crate) struct LaneActor {
     backend: Arc<dyn Backend>,
+    /// Why the store has halted: seen by the process.
+    halted: Arc<OnceLock<String>>,
 }
 
 /// Rows being asked for.
@@ -61,8 +63,8 @@ pub(crate) struct LaneState {
 }
 
 impl LaneActor {
-    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+    pub(crate) fn new(backend: Arc<dyn Backend>, halted: Arc<OnceLock<String>>) -> Self {
+        Self { backend, halted }
     }
 
     /// Asks for rows, if a batch may start.
@@ -120,6 +122,9 @@ impl LaneActor {
             }
         }
         let effects = state.lane.outcome(result);
+        if let Some(why) = state.lane.halted() {
+            self.halted.get_or_init(|| why.to_owned());
+        }
         if state.lane.is_idle() {
             // Ask for the next rows before the flushers answer the callers of these: the store works meanwhile.
             self.gather(state);
@@ -150,7 +155,10 @@ impl LaneActor {
 
     fn send(&self, me: ActorRef<LaneMsg>, batch: Arc<Batch>) {
         let backend = Arc::clone(&self.backend);
-        #[expect(clippy::disallowed_methods, reason = "one at a time: the batch in flight; commit times are only shown")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one at a time: the batch in flight; commit times are only shown"
+        )]
         tokio::spawn(async move {
             let sent = Instant::now();
             let result = backend.commit_batch(batch).await;
@@ -168,7 +176,12 @@ impl Actor for LaneActor {
         Ok(LaneState::default())
     }
 
-    async fn handle(&self, me: ActorRef<LaneMsg>, msg: LaneMsg, state: &mut LaneState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<LaneMsg>,
+        msg: LaneMsg,
+        state: &mut LaneState,
+    ) -> Result<(), ActorProcessingErr> {
         match msg {
             LaneMsg::Register(game, flusher) => drop(state.flushers.insert(game, flusher)),
             LaneMsg::Ready(game) => state.ready.push_back(game),

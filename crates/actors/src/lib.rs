@@ -49,3 +49,7 @@ pub use game::{Game, GameStats};
 pub use inbox::{Inbox, VmEvent};
 pub use process::{Config, DrainReport, Process};
 pub use server::{Found, Server, ServerIdentity};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
+mod tests;

@@ -92,7 +92,12 @@ impl Game {
             self.remove_expired(&slot);
         }
         let ceiling = self.config.cache_bytes;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a share of a size")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "a share of a size"
+        )]
         let target = if resident > ceiling { (ceiling as f64 * SWEEP_TO) as usize } else { usize::MAX };
         idle.sort_unstable_by_key(|key| key.last_used);
         for key in idle {

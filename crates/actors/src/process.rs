@@ -4,8 +4,8 @@
 //! everything at shutdown. Does not own: the tokio runtime, the backend's life.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clawstore_core::GameId;
@@ -73,6 +73,7 @@ pub struct Process {
     pub(crate) permits: Arc<Permits>,
     pub(crate) lane: ActorRef<LaneMsg>,
     pub(crate) reader: Reader,
+    halted: Arc<OnceLock<String>>,
     next_vm: Arc<AtomicU64>,
     games: Mutex<HashMap<GameId, Arc<Game>>>,
 }
@@ -88,11 +89,12 @@ impl Process {
         runtime: Handle,
         config: Config,
     ) -> Result<Arc<Self>, SpawnErr> {
-        let (lane, _) = Actor::spawn(None, LaneActor::new(Arc::clone(&backend)), ()).await?;
+        let halted = Arc::new(OnceLock::new());
+        let (lane, _) = Actor::spawn(None, LaneActor::new(Arc::clone(&backend), Arc::clone(&halted)), ()).await?;
         let reader = Reader::start(backend, Arc::clone(&clock), &runtime, config.call_deadline);
         let permits = Permits::new(config.pending_bytes_per_process);
         let (next_vm, games) = (Arc::new(AtomicU64::new(1)), Mutex::new(HashMap::new()));
-        Ok(Arc::new(Self { clock, runtime, config, permits, lane, reader, next_vm, games }))
+        Ok(Arc::new(Self { clock, runtime, config, permits, lane, reader, halted, next_vm, games }))
     }
 
     /// The game of this id; opened by the first call, the same one afterwards. Needs no runtime context.
@@ -107,6 +109,11 @@ impl Process {
         let game = Game::open(self, id)?;
         games.insert(id, Arc::clone(&game));
         Ok(game)
+    }
+
+    /// Why the store will not work again until it is reopened (an fsync error), if so.
+    pub fn halted(&self) -> Option<&str> {
+        self.halted.get().map(String::as_str)
     }
 
     /// Bytes of calls admitted and not settled.

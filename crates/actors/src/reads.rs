@@ -46,7 +46,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn start(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>, runtime: &Handle, deadline: Duration) -> Self {
+    pub(crate) fn start(
+        backend: Arc<dyn Backend>,
+        clock: Arc<dyn Clock>,
+        runtime: &Handle,
+        deadline: Duration,
+    ) -> Self {
         // Bounded by what is admitted: one job per activation, flight or uncached read.
         let (jobs, queue) = mpsc::unbounded_channel();
         runtime.spawn(run(queue, backend, clock, deadline));
@@ -65,7 +70,9 @@ impl Reader {
     pub(crate) async fn read_for_activation(&self, slot: &Arc<Slot>) -> Result<Entry, BackendError> {
         let (reply, answer) = oneshot::channel();
         self.send(Job { slot: Arc::clone(slot), generation: 0, purpose: Purpose::Activate(reply) });
-        answer.await.unwrap_or_else(|_| Err(BackendError::new(BackendErrorKind::Unavailable, "The reader has stopped.")))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(BackendError::new(BackendErrorKind::Unavailable, "The reader has stopped.")))
     }
 
     fn send(&self, job: Job) {

@@ -161,8 +161,14 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Settings,
         text.map(|text| text.parse().map_err(|_| bad(name, &text, "a whole number"))).transpose()
     }
     let get = |name: &str| (format!("CLAWSTORE_{name}"), variable(&format!("CLAWSTORE_{name}")));
-    let seconds = |name| { let (name, text) = get(name); number::<u64>(&name, text) };
-    let mib = |name| { let (name, text) = get(name); number::<usize>(&name, text) };
+    let seconds = |name| {
+        let (name, text) = get(name);
+        number::<u64>(&name, text)
+    };
+    let mib = |name| {
+        let (name, text) = get(name);
+        number::<usize>(&name, text)
+    };
     Ok(Settings {
         call_deadline_s: seconds("CALL_DEADLINE_S")?,
         idle_s: seconds("IDLE_S")?,

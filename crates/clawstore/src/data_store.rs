@@ -159,8 +159,8 @@ fn stored<T: DeserializeOwned>(key: &EntryKey, entry: Option<&Entry>) -> Result<
     let Some((entry, value)) = entry.and_then(|entry| entry.value.as_ref().map(|value| (entry, value))) else {
         return Ok(None);
     };
-    let value = serde_json::from_slice(value.json())
-        .map_err(|source| StoreError::Type { key: key.key.to_string(), source })?;
+    let value =
+        serde_json::from_slice(value.json()).map_err(|source| StoreError::Type { key: key.key.to_string(), source })?;
     Ok(Some(Stored {
         value,
         version: entry.version().to_string(),

@@ -30,8 +30,7 @@ impl Game {
     /// A server: one per VM. Without a job id it gets a random one.
     pub fn server(&self, options: ServerOptions) -> Server {
         let job_id = options.job_id.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let identity =
-            ServerIdentity { job_id, place_id: options.place_id, max_players: options.max_players };
+        let identity = ServerIdentity { job_id, place_id: options.place_id, max_players: options.max_players };
         Server::new(&self.inner, identity)
     }
 

@@ -46,6 +46,11 @@ impl Clawstore {
         Ok(Game::new(game))
     }
 
+    /// Why the database will not work again until it is reopened (an fsync error), if so. Writes fail at once then.
+    pub fn halted(&self) -> Option<&str> {
+        self.process.halted()
+    }
+
     /// Bytes of calls that are admitted and not settled, of all games.
     pub fn pending_bytes(&self) -> usize {
         self.process.pending_bytes()

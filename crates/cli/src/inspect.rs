@@ -86,7 +86,9 @@ fn list_keys(store: &ReadOnly, name: &str, arguments: &LsArguments) -> anyhow::R
             continue;
         }
         if last.is_none() && keys.is_empty() {
-            anyhow::bail!("there are no keys in store `{name}` (game {game}, scope `{scope}`); `clawstore ls` shows the stores");
+            anyhow::bail!(
+                "there are no keys in store `{name}` (game {game}, scope `{scope}`); `clawstore ls` shows the stores"
+            );
         }
         return Ok(Exit::Success);
     }

@@ -34,7 +34,8 @@ pub trait ScanEntries: Send + Sync {
     /// Stores of any game, with their scopes, in order.
     fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>>;
     /// Live keys of a store after `after` in byte order, at most `limit`.
-    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize) -> BackendFuture<'_, Vec<EntryKey>>;
+    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize)
+    -> BackendFuture<'_, Vec<EntryKey>>;
 }
 
 /// All roles of a storage backend.

@@ -50,7 +50,9 @@ impl Entry {
 
     /// Bytes that its value and attributes take.
     pub fn payload_bytes(&self) -> usize {
-        self.value.as_ref().map_or(0, |v| v.json().len()) + self.attributes.metadata.len() + self.attributes.user_ids.len() * 8
+        self.value.as_ref().map_or(0, |v| v.json().len())
+            + self.attributes.metadata.len()
+            + self.attributes.user_ids.len() * 8
     }
 }
 

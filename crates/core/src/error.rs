@@ -156,7 +156,10 @@ mod tests {
 
     #[test]
     fn texts_carry_code_and_class() {
-        assert_eq!(ErrorCode::KeyNameEmpty.error("Key name can't be empty.").to_string(), "101: Key name can't be empty.");
+        assert_eq!(
+            ErrorCode::KeyNameEmpty.error("Key name can't be empty.").to_string(),
+            "101: Key name can't be empty."
+        );
         assert!(CallError::unavailable("Disk full.").text.ends_with("(not applied)"));
         let unknown = CallError::unknown("Lost.");
         assert_eq!(unknown.outcome, Outcome::Unknown);

@@ -63,6 +63,7 @@ pub const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Durati
 const _: () = assert!(VALUE_BYTES_MAX + 64 * 1024 < BATCH_BYTES_MAX, "any legal value fits into a batch");
 const _: () = assert!(VALUE_BYTES_MAX + CALL_OVERHEAD_BYTES < PENDING_BYTES_PER_GAME, "any legal call can be admitted");
 const _: () = assert!(PENDING_BYTES_PER_GAME <= PENDING_BYTES_PER_PROCESS);
-const _: () = assert!(TURN_MAX.as_millis() * 10 < CALL_DEADLINE.as_millis(), "a turn never costs others their deadline");
+const _: () =
+    assert!(TURN_MAX.as_millis() * 10 < CALL_DEADLINE.as_millis(), "a turn never costs others their deadline");
 // `decisions.md` 14: no per-key count below 4,096 may be the limit.
 const _: () = assert!(PENDING_BYTES_PER_GAME / CALL_OVERHEAD_BYTES > 4_096);

@@ -119,7 +119,9 @@ impl Attributes {
     /// 511 and 512 (spec §5.2).
     pub fn validate(&self) -> Result<(), CallError> {
         if self.user_ids.len() > USER_IDS_MAX {
-            return Err(ErrorCode::UserIdLimitExceeded.error(format_args!("UserID size exceeds limit of {USER_IDS_MAX}")));
+            return Err(
+                ErrorCode::UserIdLimitExceeded.error(format_args!("UserID size exceeds limit of {USER_IDS_MAX}"))
+            );
         }
         if self.metadata.len() > METADATA_BYTES_MAX {
             let text = format_args!("Metadata attribute size exceeds {METADATA_BYTES_MAX} bytes limit.");

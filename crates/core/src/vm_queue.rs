@@ -188,7 +188,8 @@ mod tests {
         let stored = Head::stored(Arc::new(Entry::default()));
         let reruns = queue.rerun(&key, 1, stored, &mut transform);
         assert_eq!(transform.0, 2, "the call before the held one is not run again");
-        let bases: Vec<_> = reruns.iter().map(|r| (r.op, r.update.as_ref().and_then(|u| u.base).map(|b| b.writer))).collect();
+        let bases: Vec<_> =
+            reruns.iter().map(|r| (r.op, r.update.as_ref().and_then(|u| u.base).map(|b| b.writer))).collect();
         assert_eq!(bases, [(1, Some(None)), (2, Some(Some(writer(1))))]);
         let seen = queue.foresee(&key, || None).expect("known now");
         assert_eq!(seen.entry.value, Some(Value::integer(2)));

@@ -181,7 +181,12 @@ impl<C> PendingWrites<C> {
 
     /// Ends the flight of a key's row. Before a committed row is settled, its state must be where reads find it
     /// (`decisions.md` 6).
-    pub fn settle(&mut self, key: &EntryKey, result: RowResult, answer: Answer<'_, C>) -> (Notice, Option<Recalled<C>>) {
+    pub fn settle(
+        &mut self,
+        key: &EntryKey,
+        result: RowResult,
+        answer: Answer<'_, C>,
+    ) -> (Notice, Option<Recalled<C>>) {
         let Some(queue) = self.keys.get_mut(key) else { return (Notice::None, None) };
         let notice = match result {
             RowResult::Done(RowOutcome::Committed) => committed(queue, answer),
@@ -213,7 +218,9 @@ impl<C> PendingWrites<C> {
     /// Gives the machine back what it built and what is not settled. `None` while a row is in flight: the recall then
     /// comes with its settlement.
     pub fn recall(&mut self, key: &EntryKey, number: u64) -> Option<Recalled<C>> {
-        let Some(queue) = self.keys.get_mut(key) else { return Some(Recalled { number, ops: Vec::new(), reload: false }) };
+        let Some(queue) = self.keys.get_mut(key) else {
+            return Some(Recalled { number, ops: Vec::new(), reload: false });
+        };
         if !queue.in_flight.is_empty() {
             (queue.recall, queue.broken) = (Some(number), true);
             return None;

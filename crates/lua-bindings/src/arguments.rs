@@ -112,7 +112,10 @@ fn invalid_metadata() -> CallError {
 fn is_flat_dictionary(table: &Table) -> bool {
     table
         .for_each(|key: LuaValue, value: LuaValue| {
-            let plain = matches!(value, LuaValue::String(_) | LuaValue::Integer(_) | LuaValue::Number(_) | LuaValue::Boolean(_));
+            let plain = matches!(
+                value,
+                LuaValue::String(_) | LuaValue::Integer(_) | LuaValue::Number(_) | LuaValue::Boolean(_)
+            );
             if plain && key.is_string() { Ok(()) } else { Err(mlua::Error::StackError) }
         })
         .is_ok()

@@ -20,10 +20,12 @@ use crate::shared::Shared;
 use crate::transform::Interrupt;
 use crate::vm::Vm;
 
+/// Takes one log line.
 #[cfg(feature = "send")]
-type LogSink = Box<dyn Fn(&str) + Send + Sync>;
+pub type LogSink = Box<dyn Fn(&str) + Send + Sync>;
+/// Takes one log line.
 #[cfg(not(feature = "send"))]
-type LogSink = Box<dyn Fn(&str)>;
+pub type LogSink = Box<dyn Fn(&str)>;
 
 /// How the bindings behave in a VM.
 pub struct Options {
@@ -33,7 +35,8 @@ pub struct Options {
     pub interrupt: Interrupt,
     /// The host resumes the threads that [`Bindings::completed`] names; without it, it polls every parked coroutine.
     pub scheduler: bool,
-    log: Option<LogSink>,
+    /// Where log lines go (errors as the engine prints them, failed transforms); to `tracing` without one.
+    pub log: Option<LogSink>,
 }
 
 impl Default for Options {
@@ -169,7 +172,10 @@ fn classes(lua: &Lua) -> mlua::Result<Table> {
     classes.raw_set(store, lua.create_function(|lua, ()| lua.create_any_userdata(StoreOptions::default()))?)?;
     classes.raw_set(get, lua.create_function(|lua, ()| lua.create_any_userdata(GetOptions::default()))?)?;
     for class in [set, increment] {
-        classes.raw_set(class, lua.create_function(move |lua, ()| lua.create_any_userdata(MetadataOptions::new(class)))?)?;
+        classes.raw_set(
+            class,
+            lua.create_function(move |lua, ()| lua.create_any_userdata(MetadataOptions::new(class)))?,
+        )?;
     }
     Ok(classes)
 }

@@ -9,7 +9,7 @@ pub(crate) mod key_info;
 pub(crate) mod options;
 
 use clawstore_core::CallError;
-use mlua::{Function, FromLuaMulti, IntoLua, Lua, MaybeSend, UserDataRegistry, Value as LuaValue};
+use mlua::{FromLuaMulti, Function, IntoLua, Lua, MaybeSend, UserDataRegistry, Value as LuaValue};
 
 /// What a method that does not yield returns to its Luau wrapper: whether it succeeded, and the value or error text.
 pub(crate) type Guarded = (bool, LuaValue);

@@ -27,6 +27,6 @@ mod methods;
 
 mod bindings;
 
-pub use bindings::{Bindings, Options};
+pub use bindings::{Bindings, LogSink, Options};
 pub use convert::{EncodeError, Encoded, decode, encode};
 pub use transform::{Interrupt, InterruptHook};

@@ -37,7 +37,10 @@ impl Arguments {
     }
 
     fn entry_key(&self) -> Result<EntryKey, CallError> {
-        let store = self.store.borrow::<DataStore>().map_err(|_| CallError::argument("Expected ':' not '.' calling member function"))?;
+        let store = self
+            .store
+            .borrow::<DataStore>()
+            .map_err(|_| CallError::argument("Expected ':' not '.' calling member function"))?;
         match &self.key {
             LuaValue::String(key) => store.entry_key(&key.as_bytes()),
             key => store.entry_key(&arguments::string(key, 1)?),
@@ -100,7 +103,8 @@ fn start(lua: &Lua, vm: &Vm, method: &'static Method, arguments: MultiValue) -> 
         .and_then(|()| arguments.entry_key())
         .and_then(|key| (method.start)(vm, lua, key, &arguments));
     match started {
-        Ok(Started::Ticket(ticket)) => {
+        Ok(Started::Ticket(ticket)) =>
+        {
             #[expect(clippy::cast_precision_loss, reason = "a VM makes fewer than 2^53 calls")]
             Ok((0, LuaValue::Number(ticket as f64), LuaValue::Nil))
         }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use clawstore_core::CallError;
 use clawstore_core::entry::Attributes;
 use clawstore_core::key_machine::Head;
 use clawstore_core::ops::Set;
 use clawstore_core::vm_queue::{Transform, TransformFailed};
-use clawstore_core::CallError;
 use mlua::{Function, Lua, MultiValue, Value as LuaValue, VmState};
 use rustix::time::{ClockId, clock_gettime};
 

@@ -1,4 +1,5 @@
 //! Every Luau spec, in both kinds of host, on the memory backend and on SQLite.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod host;
 

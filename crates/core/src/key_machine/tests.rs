@@ -1,0 +1,196 @@
+//! Turns, order and reads, step by step. Every schedule with faults is the model test's part (`tests/model.rs`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::entry::Attributes;
+use crate::error::Outcome;
+use crate::ops::Set;
+use crate::value::Value;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Port {
+    gone: bool,
+}
+impl Caller for Port {
+    fn is_gone(&self) -> bool {
+        self.gone
+    }
+}
+
+/// A machine with what it wants done, as text.
+struct Bench {
+    machine: KeyMachine<Port>,
+    now: Moment,
+}
+
+fn set(number: i64) -> Set {
+    Set { value: Value::integer(number), attributes: Attributes::default() }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let machine = KeyMachine::new(Retention::Hourly, Arc::default());
+        Self { machine, now: Moment::default() }
+    }
+
+    fn op(&self, vm: u64, op: u64, request: Request) -> Box<Op<Port>> {
+        let deadline = self.now + Duration::from_secs(30);
+        let writer = Writer { vm: VmId(vm), op };
+        Box::new(Op { writer, at: Timestamp::default(), deadline, request, caller: Port { gone: false } })
+    }
+
+    fn step(&mut self, input: Input<Port>) -> Vec<String> {
+        let mut effects = Vec::new();
+        self.machine.step(self.now, input, &mut effects);
+        effects.iter().map(describe).collect()
+    }
+
+    fn call(&mut self, vm: u64, op: u64, request: Request) -> Vec<String> {
+        self.step(Input::Call(self.op(vm, op, request)))
+    }
+
+    fn set(&mut self, vm: u64, op: u64) -> Vec<String> {
+        self.call(vm, op, Request::Set(set(1)))
+    }
+
+    /// An update that read the head as it is now, or an outdated one.
+    fn update(&mut self, vm: u64, op: u64, fresh: bool) -> Vec<String> {
+        let update = self.run(fresh);
+        self.call(vm, op, Request::Update(update))
+    }
+
+    fn run(&self, fresh: bool) -> Update {
+        let base = self.machine.head().base();
+        let stale = Base { revision: base.revision + 7, writer: None };
+        Update { base: Some(if fresh { base } else { stale }), result: Some(set(2)) }
+    }
+
+    fn rerun(&mut self, vm: u64, op: u64, fresh: bool) -> Vec<String> {
+        let update = Some(self.run(fresh));
+        self.step(Input::Rerun(VmId(vm), vec![Rerun { op, update }]))
+    }
+}
+
+fn describe(effect: &Effect<Port>) -> String {
+    let name = |op: &Op<Port>| format!("{}.{}", op.writer.vm.0, op.writer.op);
+    match effect {
+        Effect::Submit(Item::Write { op, entry, .. }) => format!("write {} r{}", name(op), entry.revision),
+        Effect::Submit(Item::Gate { op, .. }) => format!("gate {}", name(op)),
+        Effect::Answer(op, Ok(_)) => format!("ok {}", name(op)),
+        Effect::Answer(op, Err(error)) => {
+            assert_eq!(error.outcome, Outcome::Fail);
+            format!("fail {}", name(op))
+        }
+        Effect::AskRerun(writer) => format!("ask {}.{}", writer.vm.0, writer.op),
+        Effect::Recall(n) => format!("recall {n}"),
+        Effect::Reload(n) => format!("reload {n}"),
+        Effect::WakeAt(_) => "wake".into(),
+    }
+}
+
+#[test]
+fn an_update_is_accepted_on_its_base_only() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.update(1, 1, true), ["write 1.1 r1"]);
+    assert_eq!(bench.update(1, 2, false), ["ask 1.2"]);
+    assert_eq!(bench.rerun(1, 2, true), ["write 1.2 r2"]);
+}
+
+#[test]
+fn later_calls_of_a_vm_wait_behind_its_held_update_and_others_pass() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.update(1, 1, false), ["ask 1.1"]);
+    assert!(bench.set(1, 2).is_empty());
+    assert_eq!(bench.set(2, 1), ["write 2.1 r1"], "another VM passes");
+    assert_eq!(bench.call(2, 2, Request::Get), ["gate 2.2"], "a read waits for what is not durable, not for VMs");
+    assert!(bench.call(1, 3, Request::Get).is_empty(), "a VM's read waits for its own set before it");
+    assert_eq!(bench.rerun(1, 1, true), ["write 1.1 r2", "write 1.2 r3", "gate 1.3"]);
+}
+
+#[test]
+fn reads_are_answered_at_once_when_the_head_is_durable() {
+    let mut bench = Bench::new();
+    bench.set(1, 1);
+    assert_eq!(bench.call(1, 2, Request::Get), ["gate 1.2"]);
+    bench.step(Input::Persisted(1));
+    assert_eq!(bench.call(1, 3, Request::Get), ["ok 1.3"]);
+}
+
+#[test]
+fn three_lost_races_earn_one_turn_and_others_wait_for_it() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.update(1, 1, false), ["ask 1.1"]);
+    assert_eq!(bench.rerun(1, 1, false), ["ask 1.1"]);
+    assert_eq!(bench.rerun(1, 1, false), ["wake", "ask 1.1"], "the third lost race");
+    assert!(bench.set(2, 1).is_empty(), "the other VM waits");
+    assert_eq!(bench.call(2, 2, Request::Get), ["ok 2.2"], "a read waits for nobody");
+    assert_eq!(bench.rerun(1, 1, true), ["write 1.1 r1", "write 2.1 r2"], "the turn ends with its VM's queue");
+}
+
+#[test]
+fn a_turn_that_is_not_used_expires_once_and_is_forfeited() {
+    let mut bench = Bench::new();
+    bench.update(1, 1, false);
+    bench.rerun(1, 1, false);
+    bench.rerun(1, 1, false);
+    assert!(bench.set(2, 1).is_empty());
+    bench.now = bench.now + Duration::from_millis(99);
+    assert!(bench.step(Input::Tick).is_empty());
+    bench.now = bench.now + Duration::from_millis(1);
+    assert_eq!(bench.step(Input::Tick), ["write 2.1 r1"], "others go on; the VM that stands still gets no second turn");
+    assert_eq!(bench.set(2, 2), ["write 2.2 r2"]);
+    assert_eq!(bench.rerun(1, 1, false), ["wake", "ask 1.1"], "it has polled: it may have another");
+}
+
+#[test]
+fn a_vm_that_is_gone_ends_its_updates_and_its_sets_go_on() {
+    let mut bench = Bench::new();
+    let mut held = bench.op(1, 1, Request::Update(Update::NOT_RUN));
+    bench.step(Input::Call(held));
+    bench.set(1, 2);
+    held = bench.op(1, 3, Request::Update(Update::NOT_RUN));
+    held.caller.gone = true;
+    bench.step(Input::Call(held));
+    bench.now = bench.now + Duration::from_secs(31);
+    assert_eq!(bench.step(Input::Tick), ["fail 1.1", "fail 1.2", "fail 1.3"], "all of them are past their deadline");
+    let mut gone = bench.op(1, 4, Request::Update(Update::NOT_RUN));
+    gone.caller.gone = true;
+    assert_eq!(bench.step(Input::Call(gone)), ["fail 1.4"]);
+    assert!(bench.machine.is_idle());
+}
+
+#[test]
+fn a_transform_that_failed_ends_its_call_and_the_next_ones_follow() {
+    let mut bench = Bench::new();
+    bench.update(1, 1, false);
+    bench.set(1, 2);
+    let failed = vec![Rerun { op: 1, update: None }];
+    assert_eq!(bench.step(Input::Rerun(VmId(1), failed)), ["fail 1.1", "write 1.2 r1"]);
+}
+
+#[test]
+fn what_was_recalled_is_made_again_before_what_came_meanwhile() {
+    let mut bench = Bench::new();
+    bench.set(1, 1);
+    let second = bench.op(1, 2, Request::Set(set(2)));
+    assert_eq!(bench.step(Input::Broken), ["recall 1"]);
+    assert!(bench.step(Input::Broken).is_empty(), "asked once");
+    assert!(bench.set(2, 1).is_empty(), "nothing is accepted meanwhile");
+    let late = Input::Recalled(0, Vec::new(), Some(Arc::default()));
+    assert!(bench.step(late).is_empty(), "the answer to another recall is not the one awaited");
+    let recalled = Input::Recalled(1, vec![second], Some(Arc::default()));
+    assert_eq!(bench.step(recalled), ["write 1.2 r1", "write 2.1 r2"]);
+}
+
+#[test]
+fn a_state_that_is_not_known_is_read_again_first() {
+    let mut bench = Bench::new();
+    bench.set(1, 1);
+    bench.step(Input::Broken);
+    let again = bench.op(1, 1, Request::Set(set(2)));
+    assert_eq!(bench.step(Input::Recalled(1, vec![again], None)), ["reload 1"]);
+    let outside = Entry { revision: 9, ..Entry::default() };
+    assert_eq!(bench.step(Input::Reloaded(1, Arc::new(outside))), ["write 1.1 r10"]);
+}

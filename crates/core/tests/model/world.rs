@@ -479,7 +479,8 @@ impl World {
         assert!(call.answers.len() == 1 || settled_after_unknown, "answered twice: {call:?}");
         if let Ok(Reply::Entry(entry)) = first {
             assert!(entry.revision <= call.durable_then, "I4: shown before it was durable");
-            let stored = if entry.revision == 0 { Some(Arc::default()) } else { self.history.get(&entry.revision).cloned() };
+            let stored =
+                if entry.revision == 0 { Some(Arc::default()) } else { self.history.get(&entry.revision).cloned() };
             assert_eq!(stored.as_ref(), Some(entry), "I1, I4: what was shown is in the history");
         }
     }

@@ -97,7 +97,8 @@ pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStoreServi
         this.borrow::<DataStoreService>()?.get_data_store(lua, &name, &scope, &options)
     };
     registry.add_field("GetDataStore", guarded(lua, get_data_store)?);
-    let get_global = |lua: &Lua, this: AnyUserData| this.borrow::<DataStoreService>()?.get_global_data_store(lua).map(Ok);
+    let get_global =
+        |lua: &Lua, this: AnyUserData| this.borrow::<DataStoreService>()?.get_global_data_store(lua).map(Ok);
     registry.add_field("GetGlobalDataStore", guarded(lua, get_global)?);
     Ok(())
 }

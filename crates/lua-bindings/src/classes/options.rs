@@ -77,22 +77,25 @@ pub(crate) fn register_get_options(lua: &Lua, registry: &mut UserDataRegistry<Ge
     Ok(())
 }
 
-pub(crate) fn register_metadata_options(lua: &Lua, registry: &mut UserDataRegistry<MetadataOptions>) -> mlua::Result<()> {
+pub(crate) fn register_metadata_options(
+    lua: &Lua,
+    registry: &mut UserDataRegistry<MetadataOptions>,
+) -> mlua::Result<()> {
     registry.add_meta_field("__type", "Instance");
     registry.add_field_method_get("ClassName", |_, options| Ok(options.class));
     registry.add_field_method_get("Name", |_, options| Ok(options.class));
-    registry.add_field("IsA", lua.create_function(|_, (options, name): (AnyUserData, String)| {
-        Ok(name == "Instance" || name == options.borrow::<MetadataOptions>()?.class)
-    })?);
+    registry.add_field(
+        "IsA",
+        lua.create_function(|_, (options, name): (AnyUserData, String)| {
+            Ok(name == "Instance" || name == options.borrow::<MetadataOptions>()?.class)
+        })?,
+    );
     registry.add_field("SetMetadata", guarded(lua, set_metadata)?);
     registry.add_field("GetMetadata", guarded(lua, get_metadata)?);
     Ok(())
 }
 
-fn set_metadata(
-    _: &Lua,
-    (this, value): (AnyUserData, LuaValue),
-) -> mlua::Result<Result<LuaValue, CallError>> {
+fn set_metadata(_: &Lua, (this, value): (AnyUserData, LuaValue)) -> mlua::Result<Result<LuaValue, CallError>> {
     let metadata = match &value {
         LuaValue::Nil => Err(arguments::missing(1)),
         LuaValue::Table(_) => arguments::metadata(&value),

@@ -53,7 +53,8 @@ pub fn encode(value: &LuaValue) -> Result<Encoded, EncodeError> {
         Err(Bad::Kind(kind)) => {
             // The message names the outermost container, not the culprit (spec §4); the path goes to the log.
             let named = encoder.outermost(value).unwrap_or(kind);
-            let text = format!("Cannot store {named} in data store. Data stores can only accept valid UTF-8 characters.");
+            let text =
+                format!("Cannot store {named} in data store. Data stores can only accept valid UTF-8 characters.");
             let path = encoder.path.iter().rev().map(String::as_str).collect();
             Err(EncodeError { error: ErrorCode::CantStoreValue.error(text), path })
         }
@@ -105,7 +106,13 @@ impl Encoder {
     fn number(&mut self, number: f64) -> Result<(), Bad> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if !number.is_finite() {
-            let name: &[u8] = if number.is_nan() { b"nan" } else if number > 0.0 { b"inf" } else { b"-inf" };
+            let name: &[u8] = if number.is_nan() {
+                b"nan"
+            } else if number > 0.0 {
+                b"inf"
+            } else {
+                b"-inf"
+            };
             self.push(br#"{"m":null,"t":"numeric","v":""#)?;
             self.push(name)?;
             return self.push(br#""}"#);
@@ -154,7 +161,11 @@ impl Encoder {
         }
         self.open.push(pointer);
         let length = table.raw_len();
-        if length > 0 { self.array(table, length)? } else { self.object(table)? }
+        if length > 0 {
+            self.array(table, length)?
+        } else {
+            self.object(table)?
+        }
         self.open.pop();
         Ok(())
     }

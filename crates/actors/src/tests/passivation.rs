@@ -1,0 +1,73 @@
+//! Keys leave memory when they are idle or memory is short, and only when they are clean.
+
+use super::*;
+
+fn active(world: &World) -> usize {
+    world.game.stats().active_keys
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_keys_leave_and_come_back() {
+    let world = World::with(Config { idle_before_passivation: Duration::from_secs(1), ..Config::default() }).await;
+    for k in 0..10 {
+        world.call(&format!("k{k}"), set(k)).await.unwrap();
+    }
+    assert_eq!(active(&world), 10);
+    for _ in 0..4 {
+        world.game.sweep();
+    }
+    soon(async {
+        while active(&world) > 0 {
+            world.game.sweep();
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    let before = world.gate.keys_read();
+    assert_eq!(number(world.call("k3", Request::Get).await), Some(3), "left as a cache entry");
+    assert_eq!(world.gate.keys_read(), before);
+    assert_eq!(number(soon(world.call("k3", increment(1))).await), Some(4));
+    assert_eq!(active(&world), 1);
+    world.clock.advance(Duration::from_secs(5));
+    soon(async {
+        while world.game.directory.len() > 1 {
+            world.game.sweep();
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_the_ceiling_the_longest_unused_leave_first() {
+    let world = World::with(Config { cache_bytes: 20 * 8 * 1024, ..Config::default() }).await;
+    for k in 0..60 {
+        world.call(&format!("k{k}"), set(k)).await.unwrap();
+    }
+    soon(async {
+        while active(&world) > 20 {
+            world.game.sweep();
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    for k in 0..60 {
+        assert_eq!(number(soon(world.call(&format!("k{k}"), increment(1))).await), Some(k + 1), "nothing was lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dirty_key_stays() {
+    let world = World::with(Config { idle_before_passivation: Duration::from_secs(1), ..Config::default() }).await;
+    world.call("k", set(0)).await.unwrap();
+    world.gate.hold();
+    let write = world.submit(1, 1, "k", increment(1));
+    let mut started = world.gate.commits_started();
+    soon(started.wait_for(|&n| n >= 2)).await.unwrap();
+    for _ in 0..10 {
+        world.game.sweep();
+    }
+    assert_eq!(active(&world), 1, "A5");
+    world.gate.release();
+    assert_eq!(number(soon(write).await.unwrap()), Some(1));
+}

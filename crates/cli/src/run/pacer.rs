@@ -1,0 +1,46 @@
+//! The pace of the loop.
+//!
+//! Owns: when the next tick is due, and sleeping until then or until a call has ended. Does not own: what a tick does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clawstore::clock::{Clock, Moment};
+
+pub(super) const TICK: Duration = Duration::from_nanos(1_000_000_000 / 60);
+
+/// A server that is further behind than this lets the missed ticks go, instead of running them all at once.
+const BEHIND_MAX: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Pacer {
+    clock: Arc<dyn Clock>,
+    next: Moment,
+    last: Moment,
+}
+
+impl Pacer {
+    pub(super) fn new(clock: &Arc<dyn Clock>) -> Self {
+        let now = clock.now();
+        Self { clock: Arc::clone(clock), next: now + TICK, last: now }
+    }
+
+    /// Returns when the next tick is due, with the time since the last one. In between it sleeps, and calls `woken` each
+    /// time this thread is unparked.
+    pub(super) fn next_tick(&mut self, mut woken: impl FnMut()) -> Duration {
+        loop {
+            let now = self.clock.now();
+            let left = self.next.since(now);
+            if left.is_zero() {
+                let behind = now.since(self.next);
+                self.next = if behind > BEHIND_MAX { now + TICK } else { self.next + TICK };
+                let dt = now.since(self.last);
+                self.last = now;
+                return dt;
+            }
+            // An unpark that came before this makes it return at once: nothing is missed.
+            std::thread::park_timeout(left);
+            woken();
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The calls of a round, and the lines in which they are told to the harness.
+//!
+//! Owns: what a call is, its number, its line before it is made and its line after it is answered; which call a caller
+//! makes next. Does not own: making it (`victim`, `scripts`), judging it (`check`).
+//!
+//! A line is one `write` of less than a pipe takes in one piece, so lines of many threads never mix, and a killed victim
+//! leaves whole lines only.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::random::Random;
+
+/// Callers that are scripts: VMs of the same game, each with this many coroutines.
+pub(crate) const VMS: u64 = 2;
+/// Coroutines of one VM.
+pub(crate) const COROUTINES: u64 = 32;
+/// Callers that are Rust tasks.
+pub(crate) const TASKS: u64 = 64;
+/// Calls that are in flight before a victim counts as busy. All callers call again as soon as they are answered, so
+/// that it stays far above.
+pub(crate) const BUSY: usize = 64;
+
+const HOT_KEYS: u64 = 2;
+const COLD_KEYS: u64 = 1_000;
+const COLD_LISTS: u64 = 40;
+/// Appends to one list in one round: a list is read and written as a whole, so it must stay short.
+const APPENDS_MAX: u32 = 150;
+/// Rounds after which new lists are begun. The old ones stay and are checked on.
+const ROUNDS_PER_LIST: u64 = 5;
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `IncrementAsync` by one.
+    Increment,
+    /// `UpdateAsync` that adds one, on the same counters.
+    Bump,
+    /// `UpdateAsync` that appends the call's number to a list.
+    Append,
+    /// `SetAsync` to the call's number.
+    Set,
+    /// `GetAsync` of a counter.
+    Get,
+}
+
+impl Kind {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Increment, "increment"),
+        (Self::Bump, "bump"),
+        (Self::Append, "append"),
+        (Self::Set, "set"),
+        (Self::Get, "get"),
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// Unique over all rounds; exact as a Luau number.
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) key: String,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Done. Counters tell their value.
+    Ok(i64),
+    /// Surely not applied.
+    Fail(String),
+    /// May have been applied.
+    Unknown,
+}
+
+/// Who made the call of this number, within its round. Below [`VMS`] it is a script, whose calls on a key keep their order.
+pub(crate) fn caller_of(id: u64) -> u64 {
+    (id >> 28) & 0xfff
+}
+
+/// Where lines go.
+#[derive(Debug)]
+pub(crate) struct Journal(File);
+
+impl Journal {
+    pub(crate) fn stdout() -> io::Result<Self> {
+        Ok(Self(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+    }
+
+    /// To be told before the call is made.
+    pub(crate) fn called(&self, call: &Call) {
+        self.line(&format!("C {} {} {}\n", call.id, call.kind.name(), call.key));
+    }
+
+    /// To be told after the call has returned.
+    pub(crate) fn answered(&self, id: u64, answer: &Answer) {
+        match answer {
+            Answer::Ok(value) => self.line(&format!("A {id} ok {value}\n")),
+            Answer::Fail(text) => self.line(&format!("A {id} fail {}\n", text.replace('\n', " "))),
+            Answer::Unknown => self.line(&format!("A {id} unknown\n")),
+        }
+    }
+
+    /// Without the harness nobody would kill this process: it ends with the pipe.
+    pub(crate) fn line(&self, line: &str) {
+        if (&self.0).write_all(line.as_bytes()).is_err() {
+            std::process::exit(1);
+        }
+    }
+}
+
+/// What all callers of a victim share.
+#[derive(Debug)]
+pub(crate) struct Load {
+    round: u64,
+    seed: u64,
+    appends: Vec<AtomicU32>,
+}
+
+impl Load {
+    pub(crate) fn new(seed: u64, round: u64) -> Arc<Self> {
+        let appends = (0..HOT_KEYS + COLD_LISTS).map(|_| AtomicU32::new(0)).collect();
+        Arc::new(Self { round, seed, appends })
+    }
+}
+
+/// One caller: chooses its calls.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    load: Arc<Load>,
+    random: Random,
+    next_id: u64,
+}
+
+impl Caller {
+    pub(crate) fn new(load: &Arc<Load>, number: u64) -> Self {
+        let random = Random::new(load.seed, (load.round << 12) | number);
+        Self { load: Arc::clone(load), random, next_id: (load.round << 40) | (number << 28) }
+    }
+
+    pub(crate) fn next(&mut self) -> Call {
+        self.next_id += 1;
+        let kind = match self.random.below(20) {
+            0..=6 => Kind::Increment,
+            7..=10 => Kind::Bump,
+            11..=13 => Kind::Append,
+            14..=17 => Kind::Set,
+            _ => Kind::Get,
+        };
+        let hot = self.random.below(2) == 0;
+        let lists = if kind == Kind::Append { COLD_LISTS } else { COLD_KEYS };
+        let key = if hot { self.random.below(HOT_KEYS) } else { HOT_KEYS + self.random.below(lists) };
+        let (kind, key) = match kind {
+            Kind::Append if self.may_append(key) => (kind, format!("list_{}_{key}", self.load.round / ROUNDS_PER_LIST)),
+            Kind::Append | Kind::Set => (Kind::Set, format!("set_{key}")),
+            Kind::Increment | Kind::Bump | Kind::Get => (kind, format!("counter_{key}")),
+        };
+        Call { id: self.next_id, kind, key }
+    }
+
+    fn may_append(&self, key: u64) -> bool {
+        let count = usize::try_from(key).ok().and_then(|key| self.load.appends.get(key));
+        count.is_some_and(|count| count.fetch_add(1, Ordering::Relaxed) < APPENDS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_unique_and_exact_and_tell_their_caller() {
+        let load = Load::new(1, 199);
+        let (mut script, mut task) = (Caller::new(&load, 1), Caller::new(&load, VMS + TASKS - 1));
+        let (a, b, c) = (script.next().id, script.next().id, task.next().id);
+        assert!(a < b && b != c && c < 1 << 53);
+        assert_eq!((caller_of(a), caller_of(b), caller_of(c)), (1, 1, VMS + TASKS - 1));
+    }
+
+    #[test]
+    fn lists_stay_short() {
+        let load = Load::new(1, 0);
+        let mut caller = Caller::new(&load, 0);
+        let calls: Vec<Call> = (0..100_000).map(|_| caller.next()).collect();
+        let appends = |key: &str| calls.iter().filter(|call| call.kind == Kind::Append && call.key == key).count();
+        assert_eq!(appends("list_0_0"), APPENDS_MAX as usize);
+    }
+}
