@@ -1,6 +1,7 @@
 //! Many coroutines and several VMs on one key: nothing is lost, nothing overtakes, nobody waits for a VM that stands still.
 #![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
+#[path = "support/host.rs"]
 mod host;
 
 use std::sync::Arc;

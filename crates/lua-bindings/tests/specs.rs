@@ -1,6 +1,7 @@
 //! Every Luau spec, in both kinds of host, on the memory backend and on SQLite.
 #![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
+#[path = "support/host.rs"]
 mod host;
 
 use std::sync::Arc;

@@ -99,7 +99,7 @@ impl Host {
         globals.set("logged", lua.create_function(move |_, ()| Ok(log.borrow().join("\n"))).unwrap()).unwrap();
         let ticks = Rc::clone(&self.ticks);
         globals.set("ticks", lua.create_function(move |_, ()| Ok(*ticks.borrow())).unwrap()).unwrap();
-        lua.load(include_str!("luau/support.luau")).set_name("=support").exec().expect("support");
+        lua.load(include_str!("../luau/support.luau")).set_name("=support").exec().expect("support");
     }
 
     /// Starts a script as a coroutine of its own.
