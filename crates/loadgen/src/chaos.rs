@@ -83,6 +83,8 @@ struct Harness<'a> {
 struct Kill {
     history: History,
     was_open: bool,
+    /// It was killed under full load, not at its start.
+    was_busy: bool,
     /// From `open`, or from the start of the process.
     after: Duration,
 }
@@ -170,7 +172,7 @@ impl Harness<'_> {
         let micros = u64::try_from(BUSY_MAX.as_micros())?;
         victim.let_run(Duration::from_micros(self.random.below(micros)))?;
         let after = opened.elapsed();
-        Ok(Kill { history: History::parse(&victim.kill()?)?, was_open: true, after })
+        Ok(Kill { history: History::parse(&victim.kill()?)?, was_open: true, was_busy: true, after })
     }
 
     /// Kills while the store is being opened. Sooner with each attempt, until it comes before `open`.
@@ -182,7 +184,8 @@ impl Harness<'_> {
         victim.let_run(delay.saturating_sub(started.elapsed()))?;
         let after = started.elapsed();
         let journal = victim.kill()?;
-        Ok(Kill { was_open: journal.starts_with(b"open\n"), history: History::parse(&journal)?, after })
+        let was_open = journal.starts_with(b"open\n");
+        Ok(Kill { history: History::parse(&journal)?, was_open, was_busy: false, after })
     }
 
     /// Opens the store again and compares.
@@ -220,10 +223,10 @@ impl Harness<'_> {
         totals.counts.failed += counts.failed;
         totals.counts.unknown += counts.unknown;
         totals.counts.open += counts.open;
-        totals.in_flight += u64::from(counts.open > 0);
+        totals.in_flight += u64::from(kill.was_busy && counts.open > 0);
         totals.slowest_open = open.max(totals.slowest_open);
         totals.complaints += complaints;
-        if kill.was_open && counts.open > 0 {
+        if kill.was_busy {
             let least = totals.least_in_flight.unwrap_or(usize::MAX);
             totals.least_in_flight = Some(least.min(counts.open));
         }

@@ -95,7 +95,7 @@ impl Bindings {
     /// If the VM has no `coroutine` library or no memory.
     pub fn new(lua: &Lua, server: Server, options: Options) -> mlua::Result<Self> {
         let game = server.game_id();
-        let vm = Vm::new(server, options);
+        let vm = Vm::new(lua, server, options)?;
         register_types(lua, &vm)?;
         let service = lua.create_any_userdata(DataStoreService::new(game))?;
         Ok(Self { service, classes: classes(lua)?, vm })

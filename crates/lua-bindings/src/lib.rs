@@ -6,8 +6,8 @@
 //! Does not own: threads (nothing here spawns or blocks), the host's tick, what a call does (`clawstore-core`), where it
 //! waits (`clawstore-actors`).
 //!
-//! Every yielding method is a small Luau function around two Rust ones: *start* submits the call and gives a ticket, *poll*
-//! tells whether it has ended. In between it yields plainly. A polling host resumes it every tick, a scheduler when
+//! Every yielding method is a small Luau function around two Rust ones: *start* submits the call and gives a ticket,
+//! *finish* returns what it ended in. In between it yields plainly. A polling host resumes it every tick, a scheduler when
 //! [`Bindings::completed`] names its thread; an early resume just yields again (`spec/runtime-and-host.md` §5.2).
 #![warn(missing_docs)]
 

@@ -78,15 +78,19 @@ pub(crate) fn create(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<Methods> {
     let coroutine: mlua::Table = lua.globals().get("coroutine")?;
     let (isyieldable, yields): (Function, Function) = (coroutine.get("isyieldable")?, coroutine.get("yield")?);
     let wrap = lua.load(include_str!("methods/call.luau")).set_name("=DataStore").into_function()?;
+    let looker = Shared::clone(vm);
+    let look = lua.create_function(move |lua, ()| {
+        looker.take_answers(lua);
+        Ok(())
+    })?;
+    let (marks, shared) = (vm.marks(), lua.create_table_from([("round", 0)])?);
     let create = |method: &'static Method| {
-        let (starter, poller) = (Shared::clone(vm), Shared::clone(vm));
+        let (starter, finisher) = (Shared::clone(vm), Shared::clone(vm));
         let start = lua.create_function(move |lua, arguments: MultiValue| start(lua, &starter, method, arguments))?;
-        let poll = lua.create_function(move |lua, ticket: u64| match poller.poll(lua, ticket) {
-            None => Ok((0, LuaValue::Nil, LuaValue::Nil)),
-            Some(ended) => finish(lua, &poller, method, ended),
-        })?;
-        let method_function = wrap.call::<Function>((start, poll, isyieldable.clone(), yields.clone()))?;
-        Ok((method.name, method_function))
+        let finish =
+            lua.create_function(move |lua, ticket: u64| finish(lua, &finisher, method, finisher.finish(ticket)))?;
+        let parts = (start, finish, look.clone(), marks.clone(), shared.clone(), isyieldable.clone(), yields.clone());
+        Ok((method.name, wrap.call::<Function>(parts)?))
     };
     METHODS.iter().map(create).collect()
 }

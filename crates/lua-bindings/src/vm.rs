@@ -12,7 +12,7 @@ use clawstore_core::ops::{CallResult, Request, Update};
 use clawstore_core::vm_queue::{Transform, TransformFailed, VmQueue};
 use clawstore_core::{CallError, EntryKey, ErrorCode};
 use foldhash::fast::FixedState;
-use mlua::{Function, Lua, Thread};
+use mlua::{Function, Lua, Table, Thread};
 
 use crate::bindings::Options;
 use crate::shared::{Shared, State, borrow};
@@ -48,8 +48,10 @@ pub(crate) struct Vm {
     calls: State<Calls>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Calls {
+    /// What the Luau part looks at: `ended[ticket]` is set when a call has ended.
+    marks: Table,
     open: HashMap<u64, OpenCall, FixedState>,
     queue: VmQueue<Function>,
     /// Threads whose call has ended, for a scheduler.
@@ -66,8 +68,21 @@ pub(crate) enum Started {
 }
 
 impl Vm {
-    pub(crate) fn new(server: Server, options: Options) -> Shared<Self> {
-        Shared::new(Self { server, options, in_transform: AtomicBool::new(false), calls: State::default() })
+    pub(crate) fn new(lua: &Lua, server: Server, options: Options) -> mlua::Result<Shared<Self>> {
+        let calls = Calls {
+            marks: lua.create_table()?,
+            open: HashMap::default(),
+            queue: VmQueue::default(),
+            runnable: Vec::new(),
+            events: Vec::new(),
+        };
+        let in_transform = AtomicBool::new(false);
+        Ok(Shared::new(Self { server, options, in_transform, calls: State::new(calls) }))
+    }
+
+    /// The table in which ended calls are marked.
+    pub(crate) fn marks(&self) -> Table {
+        borrow(&self.calls).marks.clone()
     }
 
     /// Refuses an engine call while a transform runs.
@@ -143,15 +158,10 @@ impl Vm {
         borrow(&self.calls).open.insert(op, OpenCall { key, is_write, thread, ended: None });
     }
 
-    /// How the call of this ticket ended; `None` while it is open.
-    pub(crate) fn poll(&self, lua: &Lua, ticket: u64) -> Option<Ended> {
-        self.take_answers(lua);
-        let mut calls = borrow(&self.calls);
-        match calls.open.get(&ticket) {
-            Some(OpenCall { ended: None, .. }) => None,
-            Some(_) => calls.open.remove(&ticket).and_then(|call| call.ended),
-            None => Some(Ended::Refused(ErrorCode::Argument.error("The call has already returned"))),
-        }
+    /// How the call of this ticket ended. Asked once, after it was marked.
+    pub(crate) fn finish(&self, ticket: u64) -> Ended {
+        let ended = borrow(&self.calls).open.remove(&ticket).and_then(|call| call.ended);
+        ended.unwrap_or_else(|| Ended::Refused(ErrorCode::Argument.error("The call has not ended or has returned")))
     }
 
     /// Names the threads whose call has ended since the last time, in order.
@@ -166,7 +176,7 @@ impl Vm {
     }
 
     /// Empties the inbox: notes what has ended, runs again what lost its race.
-    fn take_answers(&self, lua: &Lua) {
+    pub(crate) fn take_answers(&self, lua: &Lua) {
         if !self.server.inbox().is_filled() || self.in_transform.load(Ordering::Relaxed) {
             return;
         }
@@ -209,6 +219,8 @@ impl Calls {
             self.queue.answered(&call.key, op);
         }
         call.ended = Some(ended);
+        // Fails only when the VM has no memory left; its scripts are ending then.
+        let _ = self.marks.raw_set(op, true);
         self.runnable.extend(call.thread.take());
     }
 }

@@ -32,7 +32,8 @@ impl Figures {
             (p50, p99) => format!("p50 {} p99 {} ms", ms(p50), ms(p99)),
         };
         format!(
-            "{players} players | tick p99 {} ms | {} calls | {saves:.0} saves/s | durable {durable}",
+            "{players} player{} | tick p99 {} ms | {} in flight | {saves:.0} saves/s | durable {durable}",
+            if players == 1 { "" } else { "s" },
             ms(u64::try_from(p99.as_micros()).unwrap_or(u64::MAX)),
             stats.in_flight
         )
@@ -55,9 +56,9 @@ mod tests {
         (1..=100).for_each(|ms| figures.tick(Duration::from_millis(ms)));
         let stats = GameStats { in_flight: 2, saves: 30, durable_us: (1_250, 15_400), ..GameStats::default() };
         let line = figures.line(3, &stats, Duration::from_secs(2));
-        assert_eq!(line, "3 players | tick p99 99 ms | 2 calls | 15 saves/s | durable p50 1.25 p99 15 ms");
+        assert_eq!(line, "3 players | tick p99 99 ms | 2 in flight | 15 saves/s | durable p50 1.25 p99 15 ms");
         let stats = GameStats { saves: 30, ..GameStats::default() };
-        let line = figures.line(0, &stats, Duration::from_secs(1));
-        assert_eq!(line, "0 players | tick p99 0.00 ms | 0 calls | 0 saves/s | durable -");
+        let line = figures.line(1, &stats, Duration::from_secs(1));
+        assert_eq!(line, "1 player | tick p99 0.00 ms | 0 in flight | 0 saves/s | durable -");
     }
 }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clawstore_luau::mlua::Error;
 use clawstore_luau::mlua::chunk::Compiler;
 
 use crate::exit::LoadError;
@@ -53,15 +54,8 @@ fn read(path: &Path, name: &Path) -> Result<Script, LoadError> {
     let name = name.with_extension("").to_string_lossy().into_owned();
     match Compiler::new().compile(&source) {
         Ok(_) => Ok(Script { name, source }),
-        Err(clawstore_luau::mlua::Error::SyntaxError { message, .. }) => Err(LoadError(message_at(&message, path))),
+        // The message begins with the number of the line.
+        Err(Error::SyntaxError { message, .. }) => Err(LoadError(format!("{}:{message}", path.display()))),
         Err(error) => Err(LoadError(format!("{}: {error}", path.display()))),
-    }
-}
-
-/// The compiler begins with a chunk name of its own.
-fn message_at(message: &str, path: &Path) -> String {
-    match message.find("]:") {
-        Some(end) => format!("{}{}", path.display(), &message[end + 1..]),
-        None => format!("{}: {message}", path.display()),
     }
 }

@@ -4,7 +4,7 @@
 //! they do (`clawstore_loadgen::chaos`).
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clawstore_loadgen::chaos::{ChaosOptions, run, verifier, victim};
 
 #[derive(Debug, Parser)]
@@ -16,13 +16,7 @@ struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,
     #[command(flatten)]
-    options: Options,
-}
-
-#[derive(Debug, Args)]
-struct Options {
-    #[command(flatten)]
-    chaos: ChaosOptions,
+    options: ChaosOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -36,7 +30,7 @@ enum Part {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.part {
-        None => run(&arguments.options.chaos),
+        None => run(&arguments.options),
         Some(Part::Victim(options)) => victim::run(&options),
         Some(Part::Verifier(options)) => verifier::run(&options),
     }
