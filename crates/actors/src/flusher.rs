@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clawstore_core::backend::{BatchRow, RowOutcome};
+use clawstore_core::backend::BatchRow;
 use clawstore_core::clock::{Clock, Moment};
 use clawstore_core::key_machine::{Input, Item, Op};
 use clawstore_core::ops::CallResult;
 use clawstore_core::write_batch::{Notice, PendingWrites, Recalled, RowResult};
-use clawstore_core::{CallError, EntryKey, GameId};
+use clawstore_core::{CallError, Entry, EntryKey, GameId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
@@ -88,38 +88,24 @@ impl FlusherActor {
 
     fn settled(&self, state: &mut FlusherState, rows: Vec<(EntryKey, RowResult)>) {
         let now = self.clock.now();
+        let mut times = Vec::with_capacity(rows.len());
         for (key, result) in rows {
-            let Some(slot) = state.pending.in_flight(&key).next().map(|item| Arc::clone(item.op().caller.slot()))
-            else {
-                continue;
+            let mut publish = |writes: &mut dyn Iterator<Item = (&Op<CallPort>, &Arc<Entry>)>| {
+                let called = |op: &Op<CallPort>| (now + self.call_deadline).since(op.deadline);
+                if let Some((op, newest)) = writes.inspect(|(op, _)| times.push(called(op))).last() {
+                    op.caller.slot().publish_durable(Arc::clone(newest));
+                }
             };
-            if result == RowResult::Done(RowOutcome::Committed) {
-                self.publish(state, &slot, now);
-            }
-            let (notice, recalled) = state.pending.settle(&key, result, &mut answer);
+            let (notice, recalled) = state.pending.settle(&key, result, &mut publish, &mut answer);
             if notice == Notice::Broken {
                 self.tell_broken(state, &key);
             }
             if let Some(recalled) = recalled {
-                self.give_back(state, &slot, recalled);
+                self.give_back(state, &key, recalled);
             }
             settle_orphan(state, &key);
         }
-    }
-
-    /// What reads see changes before anyone is answered.
-    fn publish(&self, state: &FlusherState, slot: &Slot, now: Moment) {
-        let writes = || {
-            state.pending.in_flight(&slot.key).filter_map(|item| match item {
-                Item::Write { op, entry, .. } => Some((op, entry)),
-                Item::Gate { .. } => None,
-            })
-        };
-        if let Some((_, newest)) = writes().last() {
-            slot.publish_durable(Arc::clone(newest));
-        }
-        let called = |op: &Op<CallPort>| (now + self.call_deadline).since(op.deadline);
-        self.latency.record(writes().map(|(op, _)| called(op)));
+        self.latency.record(&times);
     }
 
     fn expire(&self, state: &mut FlusherState, now: Moment) {
@@ -147,17 +133,19 @@ impl FlusherActor {
 
     fn recall(&self, state: &mut FlusherState, slot: &Arc<Slot>, number: u64) {
         if let Some(recalled) = state.pending.recall(&slot.key, number) {
-            self.give_back(state, slot, recalled);
+            self.give_back(state, &slot.key, recalled);
         }
     }
 
-    fn give_back(&self, state: &mut FlusherState, slot: &Slot, mut recalled: Recalled<CallPort>) {
+    fn give_back(&self, state: &mut FlusherState, key: &EntryKey, mut recalled: Recalled<CallPort>) {
+        // A slot whose machine awaits a recall is open, and so still in the directory.
+        let Some(slot) = self.directory.existing(key) else { return };
         for op in &mut recalled.ops {
             op.caller.set_accepted(false);
         }
         let durable = (!recalled.reload).then(|| Arc::clone(&slot.lock().durable));
         slot.send_if_live(Input::Recalled(recalled.number, recalled.ops, durable));
-        self.recall_is_over(state, slot);
+        self.recall_is_over(state, &slot);
     }
 
     fn recall_is_over(&self, state: &mut FlusherState, slot: &Slot) {

@@ -24,7 +24,7 @@ use crate::directory::Directory;
 use crate::flusher::{FlusherActor, FlusherMsg};
 use crate::key_supervisor::KeySupervisor;
 use crate::lane::LaneMsg;
-use crate::metric_definitions::CALLS_TOTAL;
+use crate::metric_definitions::{CALLS_TOTAL, DURABLE_SECONDS};
 use crate::process::{Config, DrainReport, Process};
 use crate::reads::Reader;
 use crate::server::{Server, ServerIdentity};
@@ -130,6 +130,7 @@ pub struct Game {
 #[derive(Debug)]
 pub(crate) struct Latency {
     histogram: Mutex<Histogram<u64>>,
+    metric: metrics::Histogram,
     saves: AtomicU64,
 }
 
@@ -137,17 +138,20 @@ impl Latency {
     fn new() -> Self {
         // 1 µs to 10 min at two digits: 20 kB, and it cannot fail for these constants.
         let histogram = Histogram::new_with_bounds(1, 600_000_000, 2).expect("constant bounds are valid");
-        Self { histogram: Mutex::new(histogram), saves: AtomicU64::new(0) }
+        Self {
+            histogram: Mutex::new(histogram),
+            metric: metrics::histogram!(DURABLE_SECONDS),
+            saves: AtomicU64::new(0),
+        }
     }
 
-    pub(crate) fn record(&self, times: impl Iterator<Item = Duration>) {
+    pub(crate) fn record(&self, times: &[Duration]) {
         let mut histogram = self.histogram.lock();
-        let mut count = 0;
         for time in times {
             histogram.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-            count += 1;
+            self.metric.record(time.as_secs_f64());
         }
-        self.saves.fetch_add(count, Ordering::Relaxed);
+        self.saves.fetch_add(times.len() as u64, Ordering::Relaxed);
     }
 
     fn take(&self) -> (u64, u64) {

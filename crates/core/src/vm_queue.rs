@@ -1,6 +1,6 @@
 //! What one VM has called and not had answered, key by key, and what it therefore expects each key to be.
 //!
-//! Owns: the foretold head of a key (the published head with the VM's own calls applied in order), so that transforms
+//! Owns: the foretold head of a key with unanswered updates (the published head with the VM's own calls since then), so that transforms
 //! of a whole queue run in one go, and running that queue again on another head (`decisions.md` 8).
 //! Does not own: running a transform (handed in), acceptance (`key_machine`), answers.
 
@@ -48,7 +48,7 @@ struct KeyView<H> {
     calls: VecDeque<Unanswered<H>>,
 }
 
-/// The unanswered writes of one VM.
+/// The unanswered updates of one VM, with the plain writes that follow them.
 #[derive(Debug)]
 pub struct VmQueue<H> {
     keys: HashMap<EntryKey, KeyView<H>, FixedState>,
@@ -70,10 +70,13 @@ impl<H> VmQueue<H> {
         }
     }
 
-    /// Notes a plain write that is submitted now, on the head that was foreseen for it.
-    pub fn push_plain(&mut self, key: &EntryKey, writer: Writer, at: Timestamp, request: Request, found: Option<Head>) {
-        let head = found.map(|head| head.after(writer, &request, at).unwrap_or(head));
-        self.push(key, Unanswered { writer, at, call: Call::Plain(request) }, head);
+    /// Notes a plain write that is submitted now, if updates before it may have to run again. Without such, nothing is
+    /// kept: the published head shows the write within microseconds, and an update that is quicker runs again.
+    pub fn push_plain(&mut self, key: &EntryKey, writer: Writer, at: Timestamp, request: &Request) {
+        if let Some(view) = self.keys.get_mut(key) {
+            view.head = view.head.take().map(|head| head.after(writer, request, at).unwrap_or(head));
+            view.calls.push_back(Unanswered { writer, at, call: Call::Plain(request.clone()) });
+        }
     }
 
     /// Notes an update that is submitted now; `update` is what its transform made of the foreseen head.
@@ -87,10 +90,7 @@ impl<H> VmQueue<H> {
         found: Option<Head>,
     ) {
         let head = found.map(|head| after_update(&head, writer, at, update.clone()));
-        self.push(key, Unanswered { writer, at, call: Call::Update(handle) }, head);
-    }
-
-    fn push(&mut self, key: &EntryKey, call: Unanswered<H>, head: Option<Head>) {
+        let call = Unanswered { writer, at, call: Call::Update(handle) };
         match self.keys.get_mut(key) {
             Some(view) => {
                 view.head = head;

@@ -38,6 +38,9 @@ pub enum RowResult {
 /// once more when it is settled (the caller keeps the first).
 pub type Answer<'a, C> = &'a mut dyn FnMut(&mut Op<C>, CallResult);
 
+/// How a durable state is published: with the writes of the row, in order.
+pub type Publish<'a, C> = &'a mut dyn FnMut(&mut dyn Iterator<Item = (&Op<C>, &Arc<Entry>)>);
+
 /// What the flusher must tell a key's machine after `settle` or `expire`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
@@ -174,22 +177,24 @@ impl<C> PendingWrites<C> {
         taken
     }
 
-    /// The calls in flight of a key, in order.
-    pub fn in_flight(&self, key: &EntryKey) -> impl Iterator<Item = &Item<C>> {
-        self.keys.get(key).into_iter().flat_map(|queue| &queue.in_flight)
-    }
-
-    /// Ends the flight of a key's row. Before a committed row is settled, its state must be where reads find it
-    /// (`decisions.md` 6).
+    /// Ends the flight of a key's row. `publish` puts the state of a committed row where reads find it, before anyone is
+    /// answered (`decisions.md` 6); it is shown the row's writes, in order.
     pub fn settle(
         &mut self,
         key: &EntryKey,
         result: RowResult,
+        publish: Publish<'_, C>,
         answer: Answer<'_, C>,
     ) -> (Notice, Option<Recalled<C>>) {
         let Some(queue) = self.keys.get_mut(key) else { return (Notice::None, None) };
         let notice = match result {
-            RowResult::Done(RowOutcome::Committed) => committed(queue, answer),
+            RowResult::Done(RowOutcome::Committed) => {
+                publish(&mut queue.in_flight.iter().filter_map(|item| match item {
+                    Item::Write { op, entry, .. } => Some((&**op, entry)),
+                    Item::Gate { .. } => None,
+                }));
+                committed(queue, answer)
+            }
             RowResult::NotSent => {
                 queue.take_back();
                 Notice::None
@@ -210,9 +215,11 @@ impl<C> PendingWrites<C> {
         if queue.is_ready() {
             self.ready.push_back(key.clone());
         }
-        let recalled = queue.recall.and_then(|number| self.recall(key, number));
-        self.forget_if_empty(key);
-        (notice, recalled)
+        let (recall, is_empty) = (queue.recall, queue.is_empty());
+        if is_empty {
+            self.keys.remove(key);
+        }
+        (notice, recall.and_then(|number| self.recall(key, number)))
     }
 
     /// Gives the machine back what it built and what is not settled. `None` while a row is in flight: the recall then
@@ -260,12 +267,6 @@ impl<C> PendingWrites<C> {
         let Some(recalled) = self.recall(key, 0) else { return };
         for mut op in recalled.ops {
             answer(&mut op, Err(error.clone()));
-        }
-    }
-
-    fn forget_if_empty(&mut self, key: &EntryKey) {
-        if self.keys.get(key).is_some_and(KeyQueue::is_empty) {
-            self.keys.remove(key);
         }
     }
 }

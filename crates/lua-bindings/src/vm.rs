@@ -108,11 +108,7 @@ impl Vm {
     pub(crate) fn write(&self, lua: &Lua, key: EntryKey, request: Request) -> Result<Started, CallError> {
         request.validate()?;
         let (writer, at) = (self.server.next_writer(), self.server.wall());
-        {
-            let mut calls = borrow(&self.calls);
-            let found = calls.queue.foresee(&key, || self.server.published_head(&key));
-            calls.queue.push_plain(&key, writer, at, request.clone(), found);
-        }
+        borrow(&self.calls).queue.push_plain(&key, writer, at, &request);
         self.server.write(&key, writer, at, request);
         self.open(lua, writer.op, key, true);
         Ok(Started::Ticket(writer.op))

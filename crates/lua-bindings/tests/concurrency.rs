@@ -70,8 +70,17 @@ fn counters_are_exact_with_a_second_vm_at_the_same_time() {
     }
 }
 
-/// Starts updates and a set on a key that nobody has touched, so that they wait for their VM.
-fn start_and_halt(game: &Arc<Game>, kind: Kind) -> Host {
+/// A store whose reads are held until the halted VM has made its calls: no transform can have run by then.
+fn gated() -> (Arc<MemoryBackend>, Arc<GatedBackend>, Store) {
+    let memory = Arc::new(MemoryBackend::new());
+    let gate = Arc::new(GatedBackend::new(Arc::clone(&memory) as _));
+    gate.hold_reads();
+    let store = Store::open(Arc::clone(&gate) as _);
+    (memory, gate, store)
+}
+
+/// Starts updates and a set on keys that nobody has touched, so that they wait for their VM.
+fn start_and_halt(game: &Arc<Game>, gate: &GatedBackend, kind: Kind) -> Host {
     let host = Host::new(game, kind);
     host.start(
         "halted",
@@ -98,6 +107,7 @@ fn start_and_halt(game: &Arc<Game>, kind: Kind) -> Host {
         end)
         "#,
     );
+    gate.release_reads();
     host
 }
 
@@ -116,9 +126,9 @@ const OTHERS: &str = r#"
 #[test]
 fn a_halted_vm_costs_its_own_calls_only_and_goes_on_in_order() {
     for kind in KINDS {
-        let store = Store::open(Arc::new(MemoryBackend::new()));
+        let (_, gate, store) = gated();
         let game = store.game(1);
-        let halted = start_and_halt(&game, kind);
+        let halted = start_and_halt(&game, &gate, kind);
         let other = Host::new(&game, kind);
         other.start("others", OTHERS);
         other.run();
@@ -136,10 +146,9 @@ fn a_halted_vm_costs_its_own_calls_only_and_goes_on_in_order() {
 #[test]
 fn a_dropped_vm_ends_its_transforms_and_keeps_its_saves() {
     for kind in KINDS {
-        let backend = Arc::new(MemoryBackend::new());
-        let store = Store::open(Arc::clone(&backend) as _);
+        let (backend, gate, store) = gated();
         let game = store.game(1);
-        let dropped = start_and_halt(&game, kind);
+        let dropped = start_and_halt(&game, &gate, kind);
         dropped.start("save", "start(function() store('Halt'):SetAsync('saved', 7) end)");
         drop(dropped);
         let other = Host::new(&game, kind);

@@ -1,5 +1,7 @@
 //! The program as users start it: real processes, real files, real signals.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
+
 mod support;
 
 mod exit_codes;

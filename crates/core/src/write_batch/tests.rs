@@ -46,7 +46,7 @@ fn writes_of_one_key_become_one_row() {
     assert_eq!(shape, [(0, 3, 0)], "only the last state travels");
     assert!(pending.take(1_024, 1_000).is_empty(), "I8: a key is in one batch");
     let mut answers = 0;
-    pending.settle(&key("k"), RowResult::Done(RowOutcome::Committed), &mut |_, result| {
+    pending.settle(&key("k"), RowResult::Done(RowOutcome::Committed), &mut |_| {}, &mut |_, result| {
         answers += usize::from(result.is_ok());
     });
     assert_eq!((answers, pending.is_empty()), (3, true));

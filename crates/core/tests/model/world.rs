@@ -206,8 +206,8 @@ impl World {
             _ => Request::Set(set(&[Self::tag(writer, kind == 'p')])),
         };
         if request.is_write() {
-            let (found, at) = (self.foresee(vm), Timestamp::from_unix_ms(self.now));
-            self.vms[vm].queue.push_plain(&self.key, writer, at, request.clone(), found);
+            let at = Timestamp::from_unix_ms(self.now);
+            self.vms[vm].queue.push_plain(&self.key, writer, at, &request);
         }
         self.submit(writer, request);
     }
@@ -316,14 +316,14 @@ impl World {
     }
 
     fn settle(&mut self, key: &EntryKey, result: RowResult) {
-        if result == RowResult::Done(RowOutcome::Committed) {
-            let durable = self.flusher.in_flight(key).filter_map(|item| match item {
-                Item::Write { entry, .. } => Some(Arc::clone(entry)),
-                Item::Gate { .. } => None,
-            });
-            self.cell = durable.last().expect("a row has a write");
-        }
-        let (notice, recalled) = self.with_flusher(|flusher, answer| flusher.settle(key, result, answer));
+        let mut cell = Arc::clone(&self.cell);
+        let (notice, recalled) = self.with_flusher(|flusher, answer| {
+            let mut publish = |writes: &mut dyn Iterator<Item = (&Op<Port>, &Arc<Entry>)>| {
+                cell = writes.last().map(|(_, entry)| Arc::clone(entry)).expect("a row has a write");
+            };
+            flusher.settle(key, result, &mut publish, answer)
+        });
+        self.cell = cell;
         match notice {
             Notice::None => {}
             Notice::Persisted(revision) => self.to_machine.push_back(Input::Persisted(revision)),
