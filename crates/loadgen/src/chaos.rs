@@ -134,7 +134,7 @@ impl Harness<'_> {
     fn round(&mut self, round: u64) -> Result<()> {
         let early = round.is_multiple_of(ROUNDS_PER_EARLY_KILL);
         // A store that nobody closed is what an early kill should meet.
-        let close = !early && (round + 1) % ROUNDS_PER_EARLY_KILL != 0 && self.random.below(2) == 0;
+        let close = !early && !(round + 1).is_multiple_of(ROUNDS_PER_EARLY_KILL) && self.random.below(2) == 0;
         if !early {
             let kill = self.kill_busy()?;
             return self.verify(round, &kill, close);

@@ -25,8 +25,7 @@ impl Vm {
         let start = Instant::now();
         let report = |_, text: &str| println!("script: {text}");
         let mut runtime = Runtime::new(RuntimeOptions::new(move || start.elapsed(), report))?;
-        let mut options = BindOptions::default();
-        options.scheduler = true;
+        let options = scheduled();
         let bindings = game.server(ServerOptions::default()).bind_with(runtime.lua(), options)?;
         let service = bindings.service("DataStoreService").ok_or("the bindings have no DataStoreService")?;
         runtime.add_service("DataStoreService", service)?;
@@ -49,4 +48,12 @@ impl Vm {
         }
         Ok(completed)
     }
+}
+
+/// For a host that resumes what has completed.
+#[expect(clippy::field_reassign_with_default, reason = "it has a private field")]
+fn scheduled() -> BindOptions {
+    let mut options = BindOptions::default();
+    options.scheduler = true;
+    options
 }

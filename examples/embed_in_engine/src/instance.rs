@@ -150,7 +150,16 @@ fn host_functions(lua: &Lua, bindings: &Arc<Bindings>, started: &Arc<Mutex<Vec<T
         Ok(())
     })?;
     host.set("track", track)?;
-    host.set("report", lua.create_function(|_, text: String| Ok(report(&text)))?)?;
+    let report_problem = lua.create_function(|_, text: String| {
+        report(&text);
+        Ok(())
+    })?;
+    host.set("report", report_problem)?;
+    let print = lua.create_function(|_, text: String| {
+        println!("{text}");
+        Ok(())
+    })?;
+    host.set("print", print)?;
     let clock = SystemClock::start();
     let start = clock.now();
     host.set("now", lua.create_function(move |_, ()| Ok(clock.now().since(start).as_secs_f64()))?)?;

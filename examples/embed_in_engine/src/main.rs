@@ -15,7 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 const SCRIPT: &str = include_str!("../games/coins.luau");
 /// This engine knows its games by UUID.
-const GAMES: [GameId; 2] = [GameId::Uuid(0x51c0_ffee_0000_4000_8000_0000_0000_0001), GameId::Uuid(0x51c0_ffee_0000_4000_8000_0000_0000_0002)];
+const GAMES: [GameId; 2] =
+    [GameId::Uuid(0x51c0_ffee_0000_4000_8000_0000_0000_0001), GameId::Uuid(0x51c0_ffee_0000_4000_8000_0000_0000_0002)];
 const INSTANCES_PER_GAME: usize = 2;
 const NAMES: [&str; 4] = ["Ada", "Ben", "Cleo", "Dan"];
 const TICK: Duration = Duration::from_nanos(1_000_000_000 / 60);
@@ -61,7 +62,13 @@ fn start_instances(manager: &mut GameManager) -> anyhow::Result<Vec<u64>> {
     GAMES.iter().flat_map(|game| [game; INSTANCES_PER_GAME]).map(|game| manager.start(*game, SCRIPT)).collect()
 }
 
-fn play(manager: &mut GameManager, instances: &[u64], web: &Runtime, ticks: u64, stop: &AtomicBool) -> anyhow::Result<()> {
+fn play(
+    manager: &mut GameManager,
+    instances: &[u64],
+    web: &Runtime,
+    ticks: u64,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let clock = SystemClock::start();
     let mut next = clock.now();
     for tick in 0..ticks {
@@ -105,7 +112,9 @@ fn visit_web(web: &Runtime, game: Game) {
     web.spawn(async move {
         let gift = give_coins(&game, 1000, 100.0).await;
         match (gift, leaderboard(&game).await) {
-            (Ok(profile), Ok(top)) => println!("web: 100 coins for player 1000, now {}; {}", profile.coins, shown(&top)),
+            (Ok(profile), Ok(top)) => {
+                println!("web: 100 coins for player 1000, now {}; {}", profile.coins, shown(&top))
+            }
             (Err(error), _) | (_, Err(error)) => println!("web: {error}"),
         }
     });
@@ -113,5 +122,9 @@ fn visit_web(web: &Runtime, game: Game) {
 
 fn shown(top: &[Score]) -> String {
     let lines: Vec<_> = top.iter().map(|score| format!("{} {}", score.name, score.coins)).collect();
-    if lines.is_empty() { "nobody on the leaderboard yet".to_owned() } else { format!("leaderboard: {}", lines.join(", ")) }
+    if lines.is_empty() {
+        "nobody on the leaderboard yet".to_owned()
+    } else {
+        format!("leaderboard: {}", lines.join(", "))
+    }
 }

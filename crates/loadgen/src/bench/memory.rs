@@ -73,6 +73,14 @@ fn measure(options: &MemoryOptions) -> LocalResult<f64> {
     stage.runtime.block_on(stage.game.data_store(WARM)?.set("key", &1))?;
     let before = resident()?;
     stage.fill("Owned")?;
+    if std::env::var("H4_CYCLES").is_ok() {
+        for n in 0..4 {
+            while stage.game.stats().resident_keys != 0 { thread::sleep(LOOK); }
+            eprintln!("{n} rss {}", resident()?);
+            if let Ok(x) = std::fs::read_to_string("/proc/self/smaps_rollup") { eprintln!("{x}"); }
+            stage.fill(&format!("Owned{n}"))?;
+        }
+    }
     let until = Instant::now() + PATIENCE;
     let done = || {
         let stats = stage.game.stats();

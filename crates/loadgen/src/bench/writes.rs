@@ -64,7 +64,7 @@ impl Stage {
         }
         self.runtime.block_on(async {
             while let Some(ended) = tasks.join_next().await {
-                ended?.map_err(|error| error.to_string())?;
+                ended??;
             }
             Ok(())
         })
