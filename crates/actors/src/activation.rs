@@ -31,10 +31,15 @@ impl Game {
         state: &mut SlotState,
         first: KeyMsg,
         after_death: bool,
-    ) {
+    ) -> Option<(KeyMsg, CallError)> {
+        // Looked at again under the slot's lock: a game that is being stopped has ended what is in its slots.
+        if self.is_stopped() {
+            return Some((first, CallError::closing()));
+        }
         state.generation += 1;
         state.cached_at = None;
         state.activation = Activation::Activating(VecDeque::from([first]));
+        self.wants_ticks(slot);
         let (game, slot) = (Arc::clone(self), Arc::clone(slot));
         self.runtime.spawn(async move {
             if after_death {
@@ -45,13 +50,14 @@ impl Game {
                 Err(error) => give_up(&slot, &error),
             }
         });
+        None
     }
 
     /// Waits until the flusher has nothing of the key.
     async fn until_settled(&self, slot: &Arc<Slot>) {
         let (settled, wait) = oneshot::channel();
         if self.flusher.cast(FlusherMsg::Orphaned(slot.key.clone(), settled)).is_ok() {
-            // Dropped unanswered only when the flusher stops, and then nothing is pending either.
+            // Dropped unanswered only by a flusher that ends, and it ends what it has.
             let _ = wait.await;
         }
     }
@@ -76,6 +82,7 @@ impl Game {
         };
         state.head = Head::stored(Arc::clone(&entry));
         state.durable = entry;
+        slot.reads_wait.store(false, Ordering::Release);
         for msg in waiting {
             // A fresh actor's mailbox is open.
             let _ = actor.cast(msg);
@@ -86,8 +93,14 @@ impl Game {
         let active = self.active_keys.fetch_add(1, Ordering::Relaxed) + 1;
         gauge!(ACTIVE_KEYS).increment(1.0);
         if active * ACTIVE_KEY_BYTES > self.config.cache_bytes {
-            self.sweep_now.notify_one();
+            self.sweep_soon.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// A key has lost its actor.
+    pub(crate) fn key_left(&self) {
+        self.active_keys.fetch_sub(1, Ordering::Relaxed);
+        gauge!(ACTIVE_KEYS).decrement(1.0);
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) enum ReplyTo {
 }
 
 impl ReplyTo {
-    fn send(self, result: CallResult) {
+    pub(crate) fn send(self, result: CallResult) {
         match self {
             Self::Vm(inbox, op) => inbox.push(VmEvent::Done { op, result }),
             // A task that has gone wants no answer.
@@ -79,9 +79,9 @@ impl CallPort {
     }
 
     /// Asks the VM for another run. Meanwhile nobody's read waits for this call.
-    pub(crate) fn ask_rerun(&self, from: u64, head: Head) {
+    pub(crate) fn ask_rerun(&self, from: u64, ask: u64, head: Head) {
         self.set_unsettled(false);
-        let event = VmEvent::Rerun { key: self.slot.key.clone(), from, head };
+        let event = VmEvent::Rerun { key: self.slot.key.clone(), from, ask, head };
         match &self.reply {
             Some(ReplyTo::Vm(inbox, _)) => inbox.push(event),
             Some(ReplyTo::Updater(events)) => drop(events.send(event)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clawstore_core::budget::Charge;
-use clawstore_core::clock::Timestamp;
+use clawstore_core::clock::{Moment, Timestamp};
 use clawstore_core::key_machine::{Head, Input, Op, Rerun, VmId, Writer};
 use clawstore_core::limits::READ_CACHE_TTL;
 use clawstore_core::ops::{CallResult, Reply, Request, Set, Update};
@@ -22,7 +22,7 @@ use crate::admission::Permit;
 use crate::call_port::{CallPort, ReplyTo};
 use crate::game::Game;
 use crate::inbox::VmEvent;
-use crate::metric_definitions::REFUSED_TOTAL;
+use crate::metric_definitions::{REFUSED_TOTAL, REQUESTS_TOTAL, TRACE_CALLS};
 use crate::slot::{Activation, Flight, KeyMsg, Slot, SlotState};
 
 impl Game {
@@ -35,61 +35,71 @@ impl Game {
         request: Request,
         reply: ReplyTo,
     ) {
-        let admitted = self.admit(&request);
-        self.directory.with_slot(key, |slot, state| {
-            let (permit, refusal) = match admitted {
-                Ok(permit) => (Some(permit), None),
-                Err(refusal) => (None, Some(refusal)),
-            };
-            let mut caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), permit);
-            if let Some(refusal) = refusal {
-                caller.answer(Err(refusal));
-                return;
-            }
+        tracing::trace!(target: TRACE_CALLS, %key, ?writer, "call");
+        let permit = match request.validate().map_err(|error| ("invalid", error)).and_then(|()| self.admit(&request)) {
+            Ok(permit) => permit,
+            Err((reason, error)) => return self.refuse(reason, error, reply),
+        };
+        let refused = self.directory.with_slot(key, |slot, state| {
+            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
             caller.set_unsettled(request.is_write());
             let deadline = self.clock.now() + self.config.call_deadline;
-            self.deliver(slot, state, Input::Call(Box::new(Op { writer, at, deadline, request, caller })));
+            self.deliver(slot, state, Input::Call(Box::new(Op { writer, at, deadline, request, caller })))
         });
+        self.answer_refused(refused);
     }
 
-    fn admit(&self, request: &Request) -> Result<Permit, CallError> {
-        let refuse = |reason: &'static str, error| {
-            counter!(REFUSED_TOTAL, "reason" => reason).increment(1);
-            Err(error)
-        };
+    fn admit(&self, request: &Request) -> Result<Permit, (&'static str, CallError)> {
         if self.is_closed() {
-            return refuse("closing", CallError::closing());
+            return Err(("closing", CallError::closing()));
         }
-        if let Err(error) = request.validate() {
-            return refuse("invalid", error);
+        if self.is_halted() {
+            return Err(("halted", CallError::unavailable("The store has stopped after a fault.")));
         }
-        match self.admission.admit(Charge::of(request)) {
-            Some(permit) => Ok(permit),
-            None => refuse("memory", CallError::memory_full()),
+        let charge = Charge::of(request);
+        for kind in charge.requests {
+            counter!(REQUESTS_TOTAL, "type" => kind.name()).increment(1);
+        }
+        self.admission.admit(charge).ok_or_else(|| ("memory", CallError::memory_full()))
+    }
+
+    fn refuse(&self, reason: &'static str, error: CallError, reply: ReplyTo) {
+        counter!(REFUSED_TOTAL, "reason" => reason).increment(1);
+        let result = Err(error);
+        self.counters.call_ended(&result);
+        reply.send(result);
+    }
+
+    /// Answers what `deliver` gave back. Never under a slot's lock: answering runs the host's wake-up.
+    fn answer_refused(&self, refused: Option<(KeyMsg, CallError)>) {
+        if let Some((Input::Call(mut op), error)) = refused {
+            counter!(REFUSED_TOTAL, "reason" => "unavailable").increment(1);
+            op.caller.answer(Err(error));
         }
     }
 
-    /// Puts a message where it will be taken in order.
-    fn deliver(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut SlotState, msg: KeyMsg) {
+    /// Puts a message where it will be taken in order; gives it back with the reason if the key takes none.
+    fn deliver(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut SlotState, msg: KeyMsg) -> Option<(KeyMsg, CallError)> {
         slot.last_used.store(self.sweeps.load(Ordering::Relaxed), Ordering::Relaxed);
         match &mut state.activation {
             Activation::Live(actor) => {
                 // The actor has died: the message comes back and starts the next activation.
                 if let Err(MessagingErr::SendErr(msg)) = actor.cast(msg) {
-                    self.activate(slot, state, msg, true);
+                    self.key_left();
+                    return self.activate(slot, state, msg, true);
                 }
             }
             Activation::Activating(waiting) => waiting.push_back(msg),
-            Activation::Vacant => self.activate(slot, state, msg, false),
+            Activation::Vacant => return self.activate(slot, state, msg, false),
             Activation::Quarantined(until) => {
                 if self.clock.now() < *until || slot.has_unsettled_besides(&msg) {
-                    refuse_quarantined(msg);
-                } else {
-                    self.activate(slot, state, msg, true);
+                    return Some((msg, CallError::quarantined()));
                 }
+                return self.activate(slot, state, msg, true);
             }
             Activation::Removed => unreachable!("`with_slot` looks again"),
         }
+        None
     }
 
     /// Tells a key's machine something, if it has one or is getting one.
@@ -114,45 +124,64 @@ impl Game {
         if self.is_closed() {
             return Some(Err(CallError::closing()));
         }
-        self.directory.with_slot(key, |slot, state| {
-            match &state.activation {
-                Activation::Live(_) if !slot.has_unsettled() => {
-                    slot.last_used.store(self.sweeps.load(Ordering::Relaxed), Ordering::Relaxed);
-                    return Some(found(&state.durable));
-                }
-                Activation::Live(_) | Activation::Activating(_) => {
-                    let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), None);
-                    let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
-                    let op = Box::new(Op { writer, at, deadline, request: Request::Get, caller });
-                    self.deliver(slot, state, Input::Call(op));
-                    return None;
-                }
-                Activation::Vacant | Activation::Quarantined(_) => {}
-                Activation::Removed => unreachable!("`with_slot` looks again"),
+        let refused = self.directory.with_slot(key, |slot, state| {
+            if let Some(entry) = self.at_hand(slot, state, use_cache) {
+                return Err(Ok(Reply::Entry(entry)));
             }
-            let now = self.clock.now();
-            if use_cache && state.cached_at.is_some_and(|at| now.since(at) < READ_CACHE_TTL) {
-                return Some(found(&state.durable));
+            let permit = self.admit(&Request::Get).map_err(|(_, error)| Err(error))?;
+            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
+            let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
+            if matches!(state.activation, Activation::Live(_) | Activation::Activating(_)) {
+                let op = Box::new(Op { writer, at, deadline, request: Request::Get, caller });
+                return Ok(self.deliver(slot, state, Input::Call(op)));
             }
-            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), None);
-            self.join_flight(slot, state, caller, use_cache);
-            None
-        })
-    }
-
-    fn join_flight(&self, slot: &Arc<Slot>, state: &mut SlotState, caller: CallPort, may_join: bool) {
-        let generation = state.generation;
-        match &mut state.flight {
-            Some(flight) if may_join && flight.generation == generation => flight.waiters.push(caller),
-            _ if !may_join => self.reader.read_alone(slot, generation, caller),
-            flight => {
-                // An older generation's flight still answers those who were on it before the key was activated.
-                let old = flight.take().map(|flight| flight.waiters).unwrap_or_default();
-                let waiters = old.into_iter().chain([caller]).collect();
-                *flight = Some(Flight { generation, waiters });
-                self.reader.read_flight(slot, generation);
+            self.board_flight(slot, state, deadline, caller, use_cache);
+            Ok(None)
+        });
+        match refused {
+            Err(result) => Some(result),
+            Ok(refused) => {
+                self.answer_refused(refused);
+                None
             }
         }
+    }
+
+    /// The durable value, if a read may be answered with it now.
+    fn at_hand(&self, slot: &Slot, state: &SlotState, use_cache: bool) -> Option<Arc<Entry>> {
+        let fresh = match state.activation {
+            Activation::Live(_) => {
+                slot.last_used.store(self.sweeps.load(Ordering::Relaxed), Ordering::Relaxed);
+                !slot.has_unsettled()
+            }
+            Activation::Vacant | Activation::Quarantined(_) => {
+                let now = self.clock.now();
+                use_cache && state.cached_at.is_some_and(|at| now.since(at) < READ_CACHE_TTL)
+            }
+            Activation::Activating(_) | Activation::Removed => false,
+        };
+        fresh.then(|| Arc::clone(&state.durable))
+    }
+
+    /// Waits for a read of the key that began no earlier than its last activation; without `may_join`, than this call.
+    fn board_flight(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        state: &mut SlotState,
+        deadline: Moment,
+        caller: CallPort,
+        may_join: bool,
+    ) {
+        let generation = state.generation;
+        let joins = |flight: &&mut Flight| may_join && flight.is_shared && flight.generation == generation;
+        if let Some(flight) = state.flights.iter_mut().find(joins) {
+            flight.waiters.push((deadline, caller));
+            return;
+        }
+        let number = self.flights.fetch_add(1, Ordering::Relaxed);
+        state.flights.push(Flight { number, generation, is_shared: may_join, waiters: vec![(deadline, caller)] });
+        self.reader.read_flight(slot, number);
+        self.wants_ticks(slot);
     }
 
     pub(crate) fn published_head(&self, key: &EntryKey) -> Option<Head> {
@@ -166,11 +195,23 @@ impl Game {
     /// # Errors
     /// As the same call of a script would raise.
     pub async fn call(self: &Arc<Self>, key: &EntryKey, request: Request) -> CallResult {
+        self.call_with(key, request, true).await
+    }
+
+    /// `GetAsync` with `UseCache = false`, from a Rust task.
+    ///
+    /// # Errors
+    /// As the same call of a script would raise.
+    pub async fn call_uncached(self: &Arc<Self>, key: &EntryKey) -> CallResult {
+        self.call_with(key, Request::Get, false).await
+    }
+
+    async fn call_with(self: &Arc<Self>, key: &EntryKey, request: Request, use_cache: bool) -> CallResult {
         let writer = Writer { vm: self.new_vm(), op: 0 };
         let (reply, answer) = oneshot::channel();
         let reply = ReplyTo::Task(reply);
         if request == Request::Get {
-            if let Some(result) = self.read(key, writer, true, reply) {
+            if let Some(result) = self.read(key, writer, use_cache, reply) {
                 return result;
             }
         } else {
@@ -189,13 +230,14 @@ impl Game {
         key: &EntryKey,
         mut transform: impl FnMut(&Entry) -> Result<Option<Set>, E>,
     ) -> Result<Reply, E> {
-        let (events, mut arrived) = mpsc::unbounded_channel();
         let writer = Writer { vm: self.new_vm(), op: 0 };
+        // Dropped after the channel: the machine then sees that nobody listens.
+        let mut guard = GoneGuard { game: self, key, vm: writer.vm, armed: true };
+        let (events, mut arrived) = mpsc::unbounded_channel();
         let mut run = |head: &Head| -> Result<Update, E> {
             Ok(Update { base: Some(head.base()), result: transform(&head.entry)? })
         };
         let first = self.published_head(key).map_or(Ok(Update::NOT_RUN), |head| run(&head))?;
-        let mut guard = GoneGuard { game: self, key, vm: writer.vm, armed: true };
         self.submit(key, writer, self.clock.wall(), Request::Update(first), ReplyTo::Updater(events));
         while let Some(event) = arrived.recv().await {
             match event {
@@ -203,9 +245,9 @@ impl Game {
                     guard.armed = false;
                     return result.map_err(E::from);
                 }
-                VmEvent::Rerun { head, .. } => {
+                VmEvent::Rerun { head, ask, .. } => {
                     let update = run(&head)?;
-                    self.tell(key, Input::Rerun(writer.vm, vec![Rerun { op: writer.op, update: Some(update) }]));
+                    self.tell(key, Input::Rerun(writer.vm, ask, vec![Rerun { op: writer.op, update: Some(update) }]));
                 }
             }
         }
@@ -226,17 +268,6 @@ impl Drop for GoneGuard<'_> {
         if self.armed {
             self.game.tell(self.key, Input::VmGone(self.vm));
         }
-    }
-}
-
-fn found(entry: &Arc<Entry>) -> CallResult {
-    Ok(Reply::Entry(Arc::clone(entry)))
-}
-
-fn refuse_quarantined(msg: KeyMsg) {
-    if let Input::Call(mut op) = msg {
-        counter!(REFUSED_TOTAL, "reason" => "quarantined").increment(1);
-        op.caller.answer(Err(CallError::quarantined()));
     }
 }
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clawstore_core::backend::BatchRow;
+use clawstore_core::backend::{BatchRow, RowOutcome};
 use clawstore_core::clock::{Clock, Moment};
 use clawstore_core::key_machine::{Input, Item, Op};
 use clawstore_core::ops::CallResult;
-use clawstore_core::write_batch::{Notice, PendingWrites, Recalled, RowResult};
+use clawstore_core::write_batch::{PendingWrites, Recalled, RowResult};
 use clawstore_core::{CallError, Entry, EntryKey, GameId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
@@ -29,8 +29,15 @@ pub(crate) enum FlusherMsg {
     Submit(Item<CallPort>),
     /// A key's machine wants back what is not settled.
     Recall(Arc<Slot>, u64),
-    /// The lane takes rows for a batch: at most so many rows and bytes.
-    Take(usize, usize),
+    /// The lane takes rows for a batch.
+    Take {
+        /// At most so many, kept versions counted.
+        rows: usize,
+        /// At most so many.
+        bytes: usize,
+        /// The first row may be larger.
+        oversized: bool,
+    },
     /// Rows that were taken have ended.
     Settled(Vec<(EntryKey, RowResult)>),
     /// A key's actor died: end what nobody will recall, and say when the key is settled.
@@ -80,8 +87,8 @@ impl FlusherActor {
         }
     }
 
-    fn take(&self, state: &mut FlusherState, rows: usize, bytes: usize) {
-        let rows: Vec<BatchRow> = state.pending.take(rows, bytes);
+    fn take(&self, state: &mut FlusherState, rows: usize, bytes: usize, oversized: bool) {
+        let rows: Vec<BatchRow> = state.pending.take(rows, bytes, oversized);
         state.announced = state.pending.has_ready();
         let _ = self.lane.cast(LaneMsg::Taken { game: self.game, rows, more: state.announced });
     }
@@ -96,11 +103,17 @@ impl FlusherActor {
                     op.caller.slot().publish_durable(Arc::clone(newest));
                 }
             };
-            let (notice, recalled) = state.pending.settle(&key, result, &mut publish, &mut answer);
-            if notice == Notice::Broken {
+            if leaves_state_unknown(&result)
+                && let Some(slot) = self.directory.existing(&key)
+            {
+                // Before anyone is answered: whoever then reads must be shown what is stored, not what was.
+                slot.reads_wait.store(true, Ordering::Release);
+            }
+            let after = state.pending.settle(&key, result, &mut publish, &mut answer);
+            if after.broken {
                 self.tell_broken(state, &key);
             }
-            if let Some(recalled) = recalled {
+            if let Some(recalled) = after.recalled {
                 self.give_back(state, &key, recalled);
             }
             settle_orphan(state, &key);
@@ -116,19 +129,12 @@ impl FlusherActor {
 
     /// Has the key's machine recall what was built on a write that failed. Without a machine, all of it ends.
     fn tell_broken(&self, state: &mut FlusherState, key: &EntryKey) {
-        if let Some(slot) = self.directory.existing(key) {
-            let slot_state = slot.lock();
-            if let Activation::Live(actor) = &slot_state.activation
-                && actor.cast(Input::Broken).is_ok()
-            {
-                // The actor stays until the recall is over (A5).
-                if state.recalls.insert(key.clone()) {
-                    slot.open.fetch_add(1, Ordering::AcqRel);
-                }
-                return;
-            }
+        let slot = self.directory.existing(key);
+        if slot.is_some_and(|slot| begin_recall(state, &slot)) {
+            return;
         }
         state.pending.abandon(key, &CallError::internal(), &mut answer);
+        settle_orphan(state, key);
     }
 
     fn recall(&self, state: &mut FlusherState, slot: &Arc<Slot>, number: u64) {
@@ -168,6 +174,27 @@ impl FlusherActor {
         let forever = self.clock.now() + Duration::from_secs(u64::from(u32::MAX));
         state.pending.expire(forever, &mut answer);
     }
+}
+
+/// Tells a live actor `Broken`. It stays until the recall is over (A5).
+fn begin_recall(state: &mut FlusherState, slot: &Slot) -> bool {
+    let mut slot_state = slot.lock();
+    if let Activation::Live(actor) = &slot_state.activation
+        && actor.cast(Input::Broken).is_ok()
+    {
+        if state.recalls.insert(slot.key.clone()) {
+            slot.open.fetch_add(1, Ordering::AcqRel);
+        }
+        return true;
+    }
+    // The next activation reads the state; a cache entry may not be what is stored.
+    slot_state.cached_at = None;
+    slot_state.generation += 1;
+    false
+}
+
+fn leaves_state_unknown(result: &RowResult) -> bool {
+    matches!(result, RowResult::Unknown(_) | RowResult::Done(RowOutcome::Fenced))
 }
 
 fn answer(op: &mut Op<CallPort>, result: CallResult) {
@@ -210,7 +237,7 @@ impl Actor for FlusherActor {
                 state.pending.push(&slot.key, item, &mut answer);
             }
             FlusherMsg::Recall(slot, number) => self.recall(state, &slot, number),
-            FlusherMsg::Take(rows, bytes) => self.take(state, rows, bytes),
+            FlusherMsg::Take { rows, bytes, oversized } => self.take(state, rows, bytes, oversized),
             FlusherMsg::Settled(rows) => self.settled(state, rows),
             FlusherMsg::Orphaned(key, settled) => self.orphaned(state, key, settled),
             FlusherMsg::Expire => self.expire(state, self.clock.now()),

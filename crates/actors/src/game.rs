@@ -3,12 +3,12 @@
 //! Owns: the game's directory, flusher, supervisor, counters and sweeper; closing. Does not own: what its calls do
 //! (`client`), the lane.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clawstore_core::clock::Clock;
-use clawstore_core::key_machine::VmId;
+use clawstore_core::key_machine::{Input, VmId};
 use clawstore_core::ops::CallResult;
 use clawstore_core::{CallError, GameId, Outcome};
 use hdrhistogram::Histogram;
@@ -119,10 +119,13 @@ pub struct Game {
     pub(crate) sweeps: std::sync::atomic::AtomicU32,
     /// Keys whose machine wants ticks.
     pub(crate) ticking: Mutex<Vec<Arc<Slot>>>,
-    /// Wakes the sweeper early, when memory is short.
-    pub(crate) sweep_now: Notify,
-    pub(crate) closed: AtomicBool,
-    pub(crate) stopped: Notify,
+    /// Memory is short: the next tick sweeps.
+    pub(crate) sweep_soon: AtomicBool,
+    /// Numbers of read flights.
+    pub(crate) flights: AtomicU64,
+    halted: Arc<OnceLock<String>>,
+    closed: AtomicBool,
+    stopped: AtomicBool,
     vms: Arc<AtomicU64>,
 }
 
@@ -179,6 +182,7 @@ impl Game {
         // `spawn_instant`: both have nothing to do before they start, so there is no failure that could be hidden.
         let (flusher, _) = ActorRuntime::spawn_instant(None, flusher, ())?;
         let (supervisor, _) = ActorRuntime::spawn_instant(None, KeySupervisor, ())?;
+        flusher.get_cell().link(process.lane.get_cell());
         let _ = process.lane.cast(LaneMsg::Register(id, flusher.clone()));
         let game = Permits::new(process.config.pending_bytes_per_game);
         let game = Arc::new(Self {
@@ -196,9 +200,11 @@ impl Game {
             active_keys: AtomicUsize::new(0),
             sweeps: std::sync::atomic::AtomicU32::new(0),
             ticking: Mutex::new(Vec::new()),
-            sweep_now: Notify::new(),
+            sweep_soon: AtomicBool::new(false),
+            flights: AtomicU64::new(0),
+            halted: Arc::clone(&process.halted),
             closed: AtomicBool::new(false),
-            stopped: Notify::new(),
+            stopped: AtomicBool::new(false),
             vms: process.vm_numbers(),
         });
         crate::passivation::start_sweeper(&game);
@@ -231,33 +237,35 @@ impl Game {
         }
     }
 
-    pub(crate) fn close_admission(&self) {
+    /// Refuses calls from now on; returns the counts as of now.
+    pub(crate) fn close_admission(&self) -> DrainReport {
         self.closed.store(true, Ordering::Release);
+        self.counters.report()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Waits until nothing is open, at most `until`; then ends what is left, and all actors.
-    pub(crate) async fn drain(&self, until: Instant) -> DrainReport {
-        let before = self.counters.report();
-        if !self.none_open_by(until).await {
-            let _ = self.flusher.cast(FlusherMsg::Abort);
-            self.directory.for_each(|slot| self.abort(slot));
-            // Answers of what was just ended are on their way; they take no longer than the actors need to stop.
-            self.none_open_by(Instant::now() + Duration::from_millis(500)).await;
-        }
-        let after = self.counters.report();
-        self.stop();
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.get().is_some()
+    }
+
+    pub(crate) fn ended_since(&self, before: DrainReport) -> DrainReport {
+        let now = self.counters.report();
         DrainReport {
-            acked: after.acked - before.acked,
-            failed: after.failed - before.failed,
-            unknown: after.unknown - before.unknown,
+            acked: now.acked - before.acked,
+            failed: now.failed - before.failed,
+            unknown: now.unknown - before.unknown,
         }
     }
 
-    async fn none_open_by(&self, until: Instant) -> bool {
+    /// True if nothing is open by then.
+    pub(crate) async fn none_open_by(&self, until: Instant) -> bool {
         loop {
             let notified = self.counters.none_open.notified();
             if self.counters.open.load(Ordering::Acquire) == 0 {
@@ -269,21 +277,39 @@ impl Game {
         }
     }
 
-    /// Ends the calls that wait in a key's slot or machine. Those that the flusher has are its own to end.
-    fn abort(&self, slot: &Slot) {
-        let mut state = slot.lock();
-        match std::mem::replace(&mut state.activation, Activation::Vacant) {
-            Activation::Live(actor) => actor.kill(),
-            Activation::Removed => state.activation = Activation::Removed,
-            // Dropping the waiting calls answers them: FAIL.
-            Activation::Activating(_) | Activation::Vacant | Activation::Quarantined(_) => {}
-        }
-        state.flight = None;
+    /// Ends updates that wait for a VM, and lets nothing wait for one any more.
+    pub(crate) fn end_held(&self) {
+        self.directory.for_each(|slot| slot.send_if_live(Input::Closing));
     }
 
-    fn stop(&self) {
-        self.stopped.notify_waiters();
-        self.directory.for_each(|slot| self.abort(slot));
+    /// Ends everything that is open: never sent FAIL, sent UNKNOWN.
+    pub(crate) fn abort(&self) {
+        self.stopped.store(true, Ordering::Release);
+        let _ = self.flusher.cast(FlusherMsg::Abort);
+        self.end_slots();
+    }
+
+    /// Ends the calls that wait in slots and machines. Those that the flusher has are its own to end.
+    fn end_slots(&self) {
+        let mut slots = Vec::new();
+        self.directory.for_each(|slot| slots.push(Arc::clone(slot)));
+        for slot in slots {
+            let mut state = slot.lock();
+            let activation = std::mem::replace(&mut state.activation, Activation::Removed);
+            let flights = std::mem::take(&mut state.flights);
+            drop(state);
+            self.directory.remove(&slot);
+            if let Activation::Live(actor) = &activation {
+                actor.kill();
+            }
+            // Dropping what waited answers it: FAIL. Not under the lock: answering runs the host's wake-up.
+            drop((activation, flights));
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.end_slots();
         self.supervisor.stop(None);
         self.flusher.stop(None);
     }

@@ -5,6 +5,7 @@
 //! with an answer.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +13,8 @@ use clawstore_core::EntryKey;
 use clawstore_core::key_machine::Head;
 use clawstore_core::ops::CallResult;
 use parking_lot::Mutex;
+
+use crate::metric_definitions::TRACE_CALLS;
 
 /// Something for a VM.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub enum VmEvent {
         key: EntryKey,
         /// Number of the held update.
         from: u64,
+        /// Number of the ask: goes back with the answer.
+        ask: u64,
         /// What its transform must read.
         head: Head,
     },
@@ -71,8 +76,10 @@ impl Inbox {
         self.events.lock().push(event);
         if !self.filled.swap(true, Ordering::AcqRel)
             && let Some(wake) = self.wake.get()
+            && catch_unwind(AssertUnwindSafe(wake)).is_err()
         {
-            wake();
+            // The host's function runs on our threads: its panic must not take an actor down.
+            tracing::error!(target: TRACE_CALLS, "the host's wake-up function panicked");
         }
     }
 

@@ -47,7 +47,14 @@ impl KeyActor {
 
     /// True if the step panicked.
     fn step(&self, state: &mut KeyState, msg: KeyMsg) -> bool {
+        if let Input::Reloaded(number, entry) = &msg
+            && state.machine.awaits_reload(*number)
+        {
+            // Nothing of the key is in flight during a recall: nobody else writes the cell now.
+            self.slot.lock().durable = Arc::clone(entry);
+        }
         let durable = self.slot.lock().durable.revision;
+        let was_recalling = state.machine.is_recalling();
         let KeyState { machine, effects } = state;
         let stepped = catch_unwind(AssertUnwindSafe(|| {
             let now = self.game.clock.now();
@@ -57,6 +64,8 @@ impl KeyActor {
         if stepped.is_err() {
             // The panicking call was dropped on the way out, which answered it: FAIL.
             self.recover(state);
+        } else if was_recalling && !state.machine.is_recalling() {
+            self.slot.reads_wait.store(false, Ordering::Release);
         }
         stepped.is_err()
     }
@@ -71,6 +80,10 @@ impl KeyActor {
     }
 
     fn publish_head(&self, machine: &KeyMachine<CallPort>) {
+        // During a recall the head is not known; VMs go on from the last one, and run again if it does not hold.
+        if machine.is_recalling() {
+            return;
+        }
         let head = machine.head();
         let mut state = self.slot.lock();
         if state.head.entry.revision != head.entry.revision || state.head.writer != head.writer {
@@ -89,10 +102,10 @@ impl KeyActor {
                     let _ = self.game.flusher.cast(FlusherMsg::Submit(item));
                 }
                 Effect::Answer(mut op, result) => op.caller.answer(result),
-                Effect::AskRerun(writer) => {
+                Effect::AskRerun(writer, ask) => {
                     counter!(RERUNS_TOTAL).increment(1);
                     if let Some(op) = machine.held(writer.vm) {
-                        op.caller.ask_rerun(op.writer.op, machine.head().clone());
+                        op.caller.ask_rerun(op.writer.op, ask, machine.head().clone());
                     }
                 }
                 Effect::Recall(number) => {
@@ -109,14 +122,12 @@ impl KeyActor {
         self.game.runtime.spawn(async move {
             match game.reader.read_for_activation(&slot).await {
                 Ok(entry) => {
-                    let entry = Arc::new(entry);
-                    slot.lock().durable = Arc::clone(&entry);
-                    let _ = me.cast(Input::Reloaded(number, entry));
+                    // An actor that has died meanwhile needs no state.
+                    let _ = me.cast(Input::Reloaded(number, Arc::new(entry)));
                 }
                 Err(error) => {
                     tracing::warn!(target: TRACE_KEYS, key = %slot.key, %error, "key could not be read again");
-                    // Its calls are answered as it dies; the next call loads it afresh.
-                    me.kill();
+                    game.forget_key(&slot, &me);
                 }
             }
         });
@@ -139,7 +150,7 @@ impl KeyActor {
             drop(state);
             counter!(QUARANTINES_TOTAL).increment(1);
             tracing::error!(target: TRACE_KEYS, key = %self.slot.key, "key is quarantined after repeated panics");
-            self.game.active_keys.fetch_sub(1, Ordering::Relaxed);
+            self.game.key_left();
             me.kill();
         }
     }

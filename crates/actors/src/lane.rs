@@ -10,13 +10,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use clawstore_core::backend::{Backend, BackendError, Batch, BatchRow, RowOutcome};
+use clawstore_core::backend::{Backend, BackendError, BackendErrorKind, Batch, BatchRow, RowOutcome};
 use clawstore_core::lane::{Lane, LaneEffect};
 use clawstore_core::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use clawstore_core::write_batch::RowResult;
 use clawstore_core::{EntryKey, GameId};
 use metrics::{counter, histogram};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::flusher::FlusherMsg;
 use crate::metric_definitions::{BATCH_FAILURES_TOTAL, BATCH_ROWS, COMMIT_SECONDS, TRACE_BATCHES};
@@ -47,8 +47,8 @@ pub(crate) struct LaneActor {
 
 /// Rows being asked for.
 struct Gathering {
-    /// Flushers that have not answered.
-    awaited: usize,
+    /// Games whose flushers have not answered.
+    awaited: Vec<GameId>,
     rows: Vec<BatchRow>,
 }
 
@@ -75,15 +75,17 @@ impl LaneActor {
         // Equal shares: a game with much to save costs the others no more than their turn.
         let shares = state.ready.len().min(BATCH_ROWS_MAX);
         let (rows, bytes) = (BATCH_ROWS_MAX / shares, BATCH_BYTES_MAX / shares);
-        let mut awaited = 0;
+        let mut awaited = Vec::with_capacity(shares);
         for game in state.ready.drain(..shares) {
+            // One game a batch may have a row above its share; the others' wait for their turn to be first.
+            let take = FlusherMsg::Take { rows, bytes, oversized: awaited.is_empty() };
             if let Some(flusher) = state.flushers.get(&game)
-                && flusher.cast(FlusherMsg::Take(rows, bytes)).is_ok()
+                && flusher.cast(take).is_ok()
             {
-                awaited += 1;
+                awaited.push(game);
             }
         }
-        if awaited > 0 {
+        if !awaited.is_empty() {
             state.gathering = Some(Gathering { awaited, rows: Vec::new() });
         }
     }
@@ -93,19 +95,35 @@ impl LaneActor {
             state.ready.push_back(game);
         }
         let Some(gathering) = &mut state.gathering else { return };
-        gathering.awaited -= 1;
+        gathering.awaited.retain(|awaited| *awaited != game);
         if gathering.rows.is_empty() {
             gathering.rows = rows;
         } else {
             gathering.rows.extend(rows);
         }
-        if gathering.awaited > 0 {
+        if !gathering.awaited.is_empty() {
             return;
         }
         let rows = state.gathering.take().map(|gathering| gathering.rows).unwrap_or_default();
         if !rows.is_empty() {
             let effects = state.lane.start(rows);
             self.execute(me, state, effects);
+        }
+    }
+
+    /// A flusher has ended. If it died, its game's accepted writes have ended as UNKNOWN, and the process stops writing:
+    /// a fault in here is not one to go on with.
+    fn flusher_ended(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, actor: ActorId, died: bool) {
+        let game = state.flushers.iter().find(|(_, flusher)| flusher.get_id() == actor).map(|(game, _)| *game);
+        if died {
+            tracing::error!(target: TRACE_BATCHES, ?game, "a flusher died: the store stops");
+            self.halted.get_or_init(|| "a flusher died".to_owned());
+        }
+        if let Some(game) = game {
+            state.flushers.remove(&game);
+            state.ready.retain(|ready| *ready != game);
+            self.taken(me, state, game, Vec::new(), false);
+            self.gather(state);
         }
     }
 
@@ -125,6 +143,7 @@ impl LaneActor {
         if let Some(why) = state.lane.halted() {
             self.halted.get_or_init(|| why.to_owned());
         }
+        state.resting |= effects.iter().any(|effect| matches!(effect, LaneEffect::Rest(_)));
         if state.lane.is_idle() {
             // Ask for the next rows before the flushers answer the callers of these: the store works meanwhile.
             self.gather(state);
@@ -139,10 +158,7 @@ impl LaneActor {
                 LaneEffect::Send(batch) => self.send(me.clone(), batch),
                 LaneEffect::ResendAfter(pause) => drop(me.send_after(pause, || LaneMsg::Resend)),
                 LaneEffect::Settle(key, result) => settled.entry(key.store.game).or_default().push((key, result)),
-                LaneEffect::Rest(pause) => {
-                    state.resting = true;
-                    me.send_after(pause, || LaneMsg::Rested);
-                }
+                LaneEffect::Rest(pause) => drop(me.send_after(pause, || LaneMsg::Rested)),
             }
         }
         for (game, rows) in settled {
@@ -161,7 +177,11 @@ impl LaneActor {
         )]
         tokio::spawn(async move {
             let sent = Instant::now();
-            let result = backend.commit_batch(batch).await;
+            let commit = tokio::spawn(async move { backend.commit_batch(batch).await });
+            let result = commit.await.unwrap_or_else(|fault| {
+                // The backend panicked in the middle of a commit: what it has done cannot be known.
+                Err(BackendError::new(BackendErrorKind::Halted, format_args!("The store failed: {fault}")))
+            });
             let _ = me.cast(LaneMsg::Outcome(result, sent.elapsed()));
         });
     }
@@ -194,6 +214,21 @@ impl Actor for LaneActor {
             LaneMsg::Rested => state.resting = false,
         }
         self.gather(state);
+        Ok(())
+    }
+
+    /// Flushers are linked to the lane, so that it does not wait for one that has ended.
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<LaneMsg>,
+        event: SupervisionEvent,
+        state: &mut LaneState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(actor, _) => self.flusher_ended(&me, state, actor.get_id(), true),
+            SupervisionEvent::ActorTerminated(actor, ..) => self.flusher_ended(&me, state, actor.get_id(), false),
+            _ => {}
+        }
         Ok(())
     }
 }

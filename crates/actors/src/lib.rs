@@ -47,7 +47,7 @@ mod passivation;
 pub use clock::SystemClock;
 pub use game::{Game, GameStats};
 pub use inbox::{Inbox, VmEvent};
-pub use process::{Config, DrainReport, Process};
+pub use process::{Config, DrainReport, GameError, Process};
 pub use server::{Found, Server, ServerIdentity};
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Calls by their end; label `outcome` = `ok` | `fail` | `unknown`.
 pub const CALLS_TOTAL: &str = "clawstore_calls_total";
-/// Calls refused at admission; label `reason` = `memory` | `closing` | `quarantined`.
+/// Requests admitted, by Roblox's request type; label `type`. An update counts as a read and a write.
+pub const REQUESTS_TOTAL: &str = "clawstore_requests_total";
+/// Calls refused before they were queued; label `reason` = `memory` | `closing` | `halted` | `invalid` | `unavailable`
+/// (a key that is quarantined).
 pub const REFUSED_TOTAL: &str = "clawstore_calls_refused_total";
 /// Rows per committed batch.
 pub const BATCH_ROWS: &str = "clawstore_batch_rows";
@@ -42,6 +45,7 @@ pub const TRACE_KEYS: &str = "clawstore::keys";
 /// Tells the installed recorder what the names mean. Call once, after installing it.
 pub fn describe() {
     describe_counter!(CALLS_TOTAL, "Calls by outcome: ok, fail (not applied), unknown (may be applied)");
+    describe_counter!(REQUESTS_TOTAL, "Requests admitted, by request type");
     describe_counter!(REFUSED_TOTAL, "Calls refused before they were queued, by reason");
     describe_histogram!(BATCH_ROWS, Unit::Count, "Rows per committed batch");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time from sending a batch to its answer");

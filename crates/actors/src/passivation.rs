@@ -10,14 +10,18 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use clawstore_core::CallError;
+use clawstore_core::clock::Moment;
 use clawstore_core::key_machine::Input;
 use clawstore_core::limits::{ACTIVE_KEY_BYTES, CACHED_KEY_BYTES, READ_CACHE_TTL};
 use metrics::{counter, gauge};
+use ractor::ActorRef;
 
+use crate::call_port::CallPort;
 use crate::flusher::FlusherMsg;
 use crate::game::Game;
-use crate::metric_definitions::{ACTIVE_KEYS, PASSIVATIONS_TOTAL, PENDING_BYTES};
-use crate::slot::{Activation, Slot};
+use crate::metric_definitions::{PASSIVATIONS_TOTAL, PENDING_BYTES};
+use crate::slot::{Activation, KeyMsg, Slot};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -26,27 +30,27 @@ const TICKS_PER_SWEEP: u32 = 10;
 /// A sweep above the ceiling goes down to this share of it, so that it is not needed again at once.
 const SWEEP_TO: f64 = 0.9;
 
-/// Starts the game's sweeper. It ends with the game.
+/// Starts the game's sweeper. It ends when the game is stopped or gone.
 pub(crate) fn start_sweeper(game: &Arc<Game>) {
     let weak = Arc::downgrade(game);
-    game.runtime.spawn(sweep_until_gone(weak));
+    game.runtime.spawn(sweep_until_stopped(weak));
 }
 
 #[expect(clippy::disallowed_methods, reason = "the sweeper is the game's one periodic task")]
-async fn sweep_until_gone(game: Weak<Game>) {
+async fn sweep_until_stopped(game: Weak<Game>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for tick in 0_u32.. {
-        let Some(strong) = game.upgrade() else { return };
-        let early = tokio::select! {
-            _ = ticks.tick() => false,
-            () = strong.sweep_now.notified() => true,
-            () = strong.stopped.notified() => return,
-        };
-        strong.tick_keys();
-        let _ = strong.flusher.cast(FlusherMsg::Expire);
-        if early || tick % TICKS_PER_SWEEP == 0 {
-            strong.sweep();
+    for tick in 1_u32.. {
+        ticks.tick().await;
+        let Some(game) = game.upgrade().filter(|game| !game.is_stopped()) else { return };
+        game.tick_keys();
+        let _ = game.flusher.cast(FlusherMsg::Expire);
+        let is_due = tick.is_multiple_of(TICKS_PER_SWEEP);
+        if is_due {
+            game.sweeps.fetch_add(1, Ordering::Relaxed);
+        }
+        if game.sweep_soon.swap(false, Ordering::Relaxed) || is_due {
+            game.sweep();
         }
     }
 }
@@ -67,15 +71,40 @@ impl Game {
     }
 
     fn tick_keys(&self) {
-        for slot in std::mem::take(&mut *self.ticking.lock()) {
+        let now = self.clock.now();
+        let slots = std::mem::take(&mut *self.ticking.lock());
+        for slot in slots {
             slot.wants_ticks.store(false, Ordering::Release);
+            let (expired, still_waits) = expire_waiting(&slot, now);
+            if still_waits {
+                self.wants_ticks(&slot);
+            }
+            for mut caller in expired {
+                caller.answer(Err(CallError::timed_out()));
+            }
             slot.send_if_live(Input::Tick);
         }
     }
 
+    /// A key whose stored state could not be read again: its actor ends, its calls FAIL, the next one loads it afresh.
+    pub(crate) fn forget_key(&self, slot: &Slot, actor: &ActorRef<KeyMsg>) {
+        let mut state = slot.lock();
+        let is_its = matches!(&state.activation, Activation::Live(live) if live.get_id() == actor.get_id());
+        if is_its {
+            state.activation = Activation::Vacant;
+            state.cached_at = None;
+            state.generation += 1;
+        }
+        drop(state);
+        if is_its {
+            self.key_left();
+        }
+        actor.kill();
+    }
+
     /// Takes out what is idle, then, if memory is short, what was used longest ago.
     pub(crate) fn sweep(&self) {
-        let sweep = self.sweeps.fetch_add(1, Ordering::Relaxed) + 1;
+        let sweep = self.sweeps.load(Ordering::Relaxed);
         let idle_sweeps = u32::try_from(self.config.idle_before_passivation.as_secs()).unwrap_or(u32::MAX).max(1);
         let (mut resident, mut idle, mut expired) = (0, Vec::new(), Vec::new());
         self.directory.for_each(|slot| {
@@ -119,8 +148,9 @@ impl Game {
             Activation::Vacant => {
                 let now = self.clock.now();
                 let fresh = state.cached_at.is_some_and(|at| now.since(at) < READ_CACHE_TTL);
-                (CACHED_KEY_BYTES + payload, false, !fresh && state.flight.is_none())
+                (CACHED_KEY_BYTES + payload, false, !fresh && state.flights.is_empty())
             }
+            Activation::Quarantined(until) => (CACHED_KEY_BYTES + payload, false, until <= self.clock.now()),
             _ => (ACTIVE_KEY_BYTES + payload, false, false),
         }
     }
@@ -137,19 +167,39 @@ impl Game {
             state.activation = Activation::Vacant;
             state.cached_at = Some(self.clock.now());
             drop(state);
-            self.active_keys.fetch_sub(1, Ordering::Relaxed);
+            self.key_left();
             counter!(PASSIVATIONS_TOTAL).increment(1);
-            gauge!(ACTIVE_KEYS).decrement(1.0);
         }
     }
 
     fn remove_expired(&self, slot: &Arc<Slot>) {
         let mut state = slot.lock();
-        let unused = state.flight.is_none() && slot.open.load(Ordering::Acquire) == 0;
-        if matches!(state.activation, Activation::Vacant) && unused {
+        let unused = state.flights.is_empty() && slot.open.load(Ordering::Acquire) == 0;
+        if matches!(state.activation, Activation::Vacant | Activation::Quarantined(_)) && unused {
             state.activation = Activation::Removed;
             drop(state);
             self.directory.remove(slot);
         }
     }
+}
+
+/// Takes out the calls whose deadline has passed while they waited for an activation or a read. True if others wait on.
+fn expire_waiting(slot: &Slot, now: Moment) -> (Vec<CallPort>, bool) {
+    let mut expired = Vec::new();
+    let mut state = slot.lock();
+    for flight in &mut state.flights {
+        let late = flight.waiters.extract_if(.., |(deadline, _)| *deadline <= now);
+        expired.extend(late.map(|(_, caller)| caller));
+    }
+    let mut still_waits = !state.flights.is_empty();
+    if let Activation::Activating(waiting) = &mut state.activation {
+        for msg in std::mem::take(waiting) {
+            match msg {
+                Input::Call(op) if op.deadline <= now => expired.push(op.caller),
+                msg => waiting.push_back(msg),
+            }
+        }
+        still_waits = true;
+    }
+    (expired, still_waits)
 }

@@ -64,6 +64,11 @@ pub struct DrainReport {
     pub unknown: u64,
 }
 
+/// How long a drain waits for VMs to run updates that lost a race.
+const VM_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the answers of an aborted drain may take to reach their callers.
+const ABORT_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What all games of a process share.
 #[derive(Debug)]
 pub struct Process {
@@ -73,9 +78,26 @@ pub struct Process {
     pub(crate) permits: Arc<Permits>,
     pub(crate) lane: ActorRef<LaneMsg>,
     pub(crate) reader: Reader,
-    halted: Arc<OnceLock<String>>,
+    pub(crate) halted: Arc<OnceLock<String>>,
     next_vm: Arc<AtomicU64>,
-    games: Mutex<HashMap<GameId, Arc<Game>>>,
+    games: Mutex<Games>,
+}
+
+#[derive(Debug, Default)]
+struct Games {
+    open: HashMap<GameId, Arc<Game>>,
+    closed: bool,
+}
+
+/// Why a game could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum GameError {
+    /// The process has been shut down.
+    #[error("the store has been shut down; no game was opened")]
+    Closed,
+    /// An actor could not be started.
+    #[error("an actor could not be started: {0}; no game was opened")]
+    Spawn(#[from] SpawnErr),
 }
 
 impl Process {
@@ -93,21 +115,24 @@ impl Process {
         let (lane, _) = Actor::spawn(None, LaneActor::new(Arc::clone(&backend), Arc::clone(&halted)), ()).await?;
         let reader = Reader::start(backend, Arc::clone(&clock), &runtime, config.call_deadline);
         let permits = Permits::new(config.pending_bytes_per_process);
-        let (next_vm, games) = (Arc::new(AtomicU64::new(1)), Mutex::new(HashMap::new()));
+        let (next_vm, games) = (Arc::new(AtomicU64::new(1)), Mutex::default());
         Ok(Arc::new(Self { clock, runtime, config, permits, lane, reader, halted, next_vm, games }))
     }
 
     /// The game of this id; opened by the first call, the same one afterwards. Needs no runtime context.
     ///
     /// # Errors
-    /// If an actor cannot be started.
-    pub fn game(self: &Arc<Self>, id: GameId) -> Result<Arc<Game>, SpawnErr> {
+    /// If an actor cannot be started, or the process has been drained.
+    pub fn game(self: &Arc<Self>, id: GameId) -> Result<Arc<Game>, GameError> {
         let mut games = self.games.lock();
-        if let Some(game) = games.get(&id) {
+        if games.closed {
+            return Err(GameError::Closed);
+        }
+        if let Some(game) = games.open.get(&id) {
             return Ok(Arc::clone(game));
         }
         let game = Game::open(self, id)?;
-        games.insert(id, Arc::clone(&game));
+        games.open.insert(id, Arc::clone(&game));
         Ok(game)
     }
 
@@ -126,22 +151,41 @@ impl Process {
         Arc::clone(&self.next_vm)
     }
 
-    /// Refuses new calls, then waits until every open one is settled, at most `patience`. What is not settled by
-    /// then is answered FAIL if it was never sent, else UNKNOWN. Ends with all actors stopped.
+    /// Refuses new calls, then waits until every open one is settled, at most `patience`. Updates whose VM is not heard of
+    /// for a second are ended. What is not settled by then is answered FAIL if it was never sent, else UNKNOWN. Ends with
+    /// all actors stopped.
     pub async fn drain(&self, patience: Duration) -> DrainReport {
-        let games: Vec<_> = self.games.lock().values().cloned().collect();
-        let until = Instant::now() + patience;
-        for game in &games {
-            game.close_admission();
+        let games: Vec<_> = {
+            let mut games = self.games.lock();
+            games.closed = true;
+            games.open.values().cloned().collect()
+        };
+        let before: Vec<_> = games.iter().map(|game| game.close_admission()).collect();
+        let start = Instant::now();
+        let until = start + patience;
+        self.wait_for_all(&games, until.min(start + VM_PATIENCE)).await;
+        games.iter().for_each(|game| game.end_held());
+        if !self.wait_for_all(&games, until).await {
+            games.iter().for_each(|game| game.abort());
+            self.wait_for_all(&games, Instant::now() + ABORT_PATIENCE).await;
         }
-        let mut report = DrainReport::default();
-        for game in &games {
-            let ended = game.drain(until).await;
-            report.acked += ended.acked;
-            report.failed += ended.failed;
-            report.unknown += ended.unknown;
-        }
+        games.iter().for_each(|game| game.stop());
         self.lane.stop(None);
-        report
+        let reports = games.iter().zip(before).map(|(game, before)| game.ended_since(before));
+        reports.fold(DrainReport::default(), |sum, ended| DrainReport {
+            acked: sum.acked + ended.acked,
+            failed: sum.failed + ended.failed,
+            unknown: sum.unknown + ended.unknown,
+        })
+    }
+
+    /// True if nothing of any game is open.
+    async fn wait_for_all(&self, games: &[Arc<Game>], until: Instant) -> bool {
+        for game in games {
+            if !game.none_open_by(until).await {
+                return false;
+            }
+        }
+        true
     }
 }

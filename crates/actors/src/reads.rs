@@ -1,7 +1,7 @@
 //! Reads from the backend, many keys at a time.
 //!
-//! Owns: gathering what is waiting into one backend call, at most two calls at once; flights of keys without an actor.
-//! Does not own: when a flight may be joined or its value cached (`client`, `slot`).
+//! Owns: gathering what is waiting into one backend call, at most two calls at once; landing the flights of keys without an
+//! actor. Does not own: when a flight may be joined (`client`), deadlines of those who wait (`passivation`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::call_port::CallPort;
-use crate::slot::{Activation, Slot};
+use crate::slot::{Activation, Flight, Slot};
 
 /// Most keys of one backend read.
 const KEYS_PER_READ: usize = 256;
@@ -24,10 +23,8 @@ const READS_AT_ONCE: usize = 2;
 
 #[derive(Debug)]
 enum Purpose {
-    /// For everyone on the slot's flight.
-    Flight,
-    /// For one caller who must not share a read that began before.
-    Alone(CallPort),
+    /// For those on the slot's flight of this number.
+    Flight(u64),
     /// For the activation of the key.
     Activate(oneshot::Sender<Result<Entry, BackendError>>),
 }
@@ -35,14 +32,23 @@ enum Purpose {
 #[derive(Debug)]
 struct Job {
     slot: Arc<Slot>,
-    generation: u64,
-    purpose: Purpose,
+    purpose: Option<Purpose>,
+}
+
+impl Drop for Job {
+    /// A job that nobody will do ends its flight: nobody may board one that never lands.
+    fn drop(&mut self) {
+        if let Some(Purpose::Flight(number)) = self.purpose.take() {
+            drop(take_flight(&self.slot, number));
+        }
+    }
 }
 
 /// Sends reads to the reader task.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     jobs: mpsc::UnboundedSender<Job>,
+    runtime: Handle,
 }
 
 impl Reader {
@@ -55,29 +61,28 @@ impl Reader {
         // Bounded by what is admitted: one job per activation, flight or uncached read.
         let (jobs, queue) = mpsc::unbounded_channel();
         runtime.spawn(run(queue, backend, clock, deadline));
-        Self { jobs }
+        Self { jobs, runtime: runtime.clone() }
     }
 
-    pub(crate) fn read_flight(&self, slot: &Arc<Slot>, generation: u64) {
-        self.send(Job { slot: Arc::clone(slot), generation, purpose: Purpose::Flight });
-    }
-
-    pub(crate) fn read_alone(&self, slot: &Arc<Slot>, generation: u64, caller: CallPort) {
-        self.send(Job { slot: Arc::clone(slot), generation, purpose: Purpose::Alone(caller) });
+    pub(crate) fn read_flight(&self, slot: &Arc<Slot>, number: u64) {
+        self.send(Job { slot: Arc::clone(slot), purpose: Some(Purpose::Flight(number)) });
     }
 
     /// Reads the durable state of a key that is being activated.
     pub(crate) async fn read_for_activation(&self, slot: &Arc<Slot>) -> Result<Entry, BackendError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job { slot: Arc::clone(slot), generation: 0, purpose: Purpose::Activate(reply) });
+        self.send(Job { slot: Arc::clone(slot), purpose: Some(Purpose::Activate(reply)) });
         answer
             .await
             .unwrap_or_else(|_| Err(BackendError::new(BackendErrorKind::Unavailable, "The reader has stopped.")))
     }
 
     fn send(&self, job: Job) {
-        // The reader stops with its runtime; a job that comes later is dropped, which answers it.
-        let _ = self.jobs.send(job);
+        // The reader stops with its runtime; a job that comes later is dropped, which ends its flight. The caller holds the
+        // slot's lock, so the job is dropped elsewhere.
+        if let Err(mpsc::error::SendError(job)) = self.jobs.send(job) {
+            self.runtime.spawn(async move { drop(job) });
+        }
     }
 }
 
@@ -96,21 +101,37 @@ async fn run(
         let (backend, clock) = (Arc::clone(&backend), Arc::clone(&clock));
         #[expect(clippy::disallowed_methods, reason = "ends by its deadline; holds its turn until then")]
         tokio::spawn(async move {
-            let keys: Vec<EntryKey> = jobs.iter().map(|job| job.slot.key.clone()).collect();
-            let read = crate::client::timeout_at(Instant::now() + deadline, backend.read_entries(keys)).await;
-            let result = read.unwrap_or_else(|| {
-                Err(BackendError::new(BackendErrorKind::Unavailable, "The store did not answer a read in time."))
-            });
-            deliver(jobs, result, &*clock);
+            let until = Instant::now() + deadline;
+            match read(&*backend, &jobs, until).await {
+                // One entry that cannot be read must not cost its neighbours theirs.
+                Err(error) if error.kind == BackendErrorKind::Corrupt && jobs.len() > 1 => {
+                    for job in jobs {
+                        let alone = [job];
+                        let result = read(&*backend, &alone, until).await;
+                        deliver(alone, result, &*clock);
+                    }
+                }
+                result => deliver(jobs, result, &*clock),
+            }
             drop(turn);
         });
     }
 }
 
-fn deliver(jobs: Vec<Job>, result: Result<Vec<Entry>, BackendError>, clock: &dyn Clock) {
+async fn read(backend: &dyn Backend, jobs: &[Job], until: Instant) -> Result<Vec<Entry>, BackendError> {
+    let keys: Vec<EntryKey> = jobs.iter().map(|job| job.slot.key.clone()).collect();
+    let late = || BackendError::new(BackendErrorKind::Unavailable, "The store did not answer a read in time.");
+    let entries = crate::client::timeout_at(until, backend.read_entries(keys)).await.unwrap_or_else(|| Err(late()))?;
+    if entries.len() == jobs.len() {
+        Ok(entries)
+    } else {
+        Err(BackendError::new(BackendErrorKind::Internal, "The store's answer to a read was not complete."))
+    }
+}
+
+fn deliver(jobs: impl IntoIterator<Item = Job>, result: Result<Vec<Entry>, BackendError>, clock: &dyn Clock) {
     match result {
         Ok(entries) => {
-            debug_assert_eq!(jobs.len(), entries.len(), "one entry per key");
             for (job, entry) in jobs.into_iter().zip(entries) {
                 finish(job, Ok(entry), clock);
             }
@@ -119,21 +140,22 @@ fn deliver(jobs: Vec<Job>, result: Result<Vec<Entry>, BackendError>, clock: &dyn
     }
 }
 
-fn finish(job: Job, result: Result<Entry, BackendError>, clock: &dyn Clock) {
-    let waiters = match job.purpose {
-        Purpose::Activate(reply) => {
+fn finish(mut job: Job, result: Result<Entry, BackendError>, clock: &dyn Clock) {
+    let flight = match job.purpose.take() {
+        Some(Purpose::Activate(reply)) => {
             // An activation that was given up needs no entry.
             let _ = reply.send(result);
             return;
         }
-        Purpose::Alone(caller) => vec![caller],
-        Purpose::Flight => take_flight(&job.slot, job.generation),
+        Some(Purpose::Flight(number)) => take_flight(&job.slot, number),
+        None => None,
     };
+    let Some(flight) = flight else { return };
     let result = result.map(Arc::new);
     if let Ok(entry) = &result {
-        cache(&job.slot, job.generation, entry, clock);
+        cache(&job.slot, flight.generation, entry, clock);
     }
-    for mut caller in waiters {
+    for (_, mut caller) in flight.waiters {
         caller.answer(match &result {
             Ok(entry) => Ok(Reply::Entry(Arc::clone(entry))),
             Err(error) => Err(CallError::unavailable(error)),
@@ -141,21 +163,17 @@ fn finish(job: Job, result: Result<Entry, BackendError>, clock: &dyn Clock) {
     }
 }
 
-fn take_flight(slot: &Slot, generation: u64) -> Vec<CallPort> {
+/// Takes a flight out of its slot. Its waiters are answered without the slot's lock.
+fn take_flight(slot: &Slot, number: u64) -> Option<Flight> {
     let mut state = slot.lock();
-    match &state.flight {
-        Some(flight) if flight.generation == generation => {
-            state.flight.take().map(|flight| flight.waiters).unwrap_or_default()
-        }
-        _ => Vec::new(),
-    }
+    let at = state.flights.iter().position(|flight| flight.number == number)?;
+    Some(state.flights.swap_remove(at))
 }
 
 /// Leaves the value for the next readers, unless the key has been active meanwhile.
 fn cache(slot: &Slot, generation: u64, entry: &Arc<Entry>, clock: &dyn Clock) {
     let mut state = slot.lock();
-    let unchanged = state.generation == generation && entry.revision >= state.durable.revision;
-    if matches!(state.activation, Activation::Vacant) && unchanged {
+    if matches!(state.activation, Activation::Vacant) && state.generation == generation {
         state.durable = Arc::clone(entry);
         state.cached_at = Some(clock.now());
     }

@@ -100,9 +100,9 @@ impl Server {
         self.game.published_head(key)
     }
 
-    /// New results for the VM's held updates on a key.
-    pub fn rerun(&self, key: &EntryKey, reruns: Vec<Rerun>) {
-        self.game.tell(key, Input::Rerun(self.vm, reruns));
+    /// New results for the VM's held updates on a key: the answer to the ask of that number.
+    pub fn rerun(&self, key: &EntryKey, ask: u64, reruns: Vec<Rerun>) {
+        self.game.tell(key, Input::Rerun(self.vm, ask, reruns));
     }
 
     /// The VM will run nothing any more: what waits for it on these keys ends, accepted writes go on.

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use clawstore_core::clock::Moment;
 use clawstore_core::key_machine::{Head, Input};
@@ -36,11 +36,14 @@ pub(crate) enum Activation {
     Removed,
 }
 
-/// A backend read that callers share.
+/// A backend read on its way, with those who wait for it.
 #[derive(Debug)]
 pub(crate) struct Flight {
+    pub(crate) number: u64,
     pub(crate) generation: u64,
-    pub(crate) waiters: Vec<CallPort>,
+    /// Later callers may wait for it too.
+    pub(crate) is_shared: bool,
+    pub(crate) waiters: Vec<(Moment, CallPort)>,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,8 @@ pub(crate) struct SlotState {
     pub(crate) head: Head,
     /// When `durable` was read, for a key without an actor; `None` if there is no cache entry.
     pub(crate) cached_at: Option<Moment>,
-    pub(crate) flight: Option<Flight>,
+    /// Reads on their way; at most one of them is shared.
+    pub(crate) flights: Vec<Flight>,
     /// Times of the last panics.
     pub(crate) panics: VecDeque<Moment>,
 }
@@ -67,10 +71,12 @@ pub(crate) struct Slot {
     pub(crate) open: AtomicU32,
     /// Writes that reads wait for (`decisions.md` 9).
     pub(crate) unsettled: AtomicU32,
+    /// A row ended in a way that leaves the stored state unknown here: reads wait until it has been read again.
+    pub(crate) reads_wait: AtomicBool,
     /// Sweep at which the key was last used.
     pub(crate) last_used: AtomicU32,
     /// It is on the game's list of keys whose machine wants ticks.
-    pub(crate) wants_ticks: std::sync::atomic::AtomicBool,
+    pub(crate) wants_ticks: AtomicBool,
     state: Mutex<SlotState>,
 }
 
@@ -83,15 +89,16 @@ impl Slot {
             head: Head::stored(Arc::clone(&durable)),
             durable,
             cached_at: None,
-            flight: None,
+            flights: Vec::new(),
             panics: VecDeque::new(),
         };
         Self {
             key,
             open: AtomicU32::new(0),
             unsettled: AtomicU32::new(0),
+            reads_wait: AtomicBool::new(false),
             last_used: AtomicU32::new(0),
-            wants_ticks: std::sync::atomic::AtomicBool::new(false),
+            wants_ticks: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }
@@ -101,8 +108,9 @@ impl Slot {
         self.state.lock()
     }
 
+    /// Must a read go through the actor, behind what is not settled?
     pub(crate) fn has_unsettled(&self) -> bool {
-        self.unsettled.load(Ordering::Acquire) > 0
+        self.unsettled.load(Ordering::Acquire) > 0 || self.reads_wait.load(Ordering::Acquire)
     }
 
     /// Are there unsettled writes beside the one that `msg` brings?
@@ -118,11 +126,16 @@ impl Slot {
         state.durable = entry;
     }
 
-    /// Gives a message to the actor, if there is one that takes it.
+    /// Gives a message to the actor, if there is one that takes it. What nobody takes is dropped here, without the lock:
+    /// dropping a call answers it.
     pub(crate) fn send_if_live(&self, msg: KeyMsg) {
         let state = self.lock();
-        if let Activation::Live(actor) = &state.activation {
-            // A dead actor's machine is gone with what it waited for.
+        let actor = match &state.activation {
+            Activation::Live(actor) => Some(actor.clone()),
+            _ => None,
+        };
+        drop(state);
+        if let Some(actor) = actor {
             let _ = actor.cast(msg);
         }
     }

@@ -5,6 +5,7 @@ mod answers;
 mod faults;
 mod passivation;
 mod reads;
+mod regressions;
 mod supervision;
 
 use std::sync::Arc;

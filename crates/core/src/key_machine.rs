@@ -163,8 +163,8 @@ pub struct Rerun {
 pub enum Input<C> {
     /// A call.
     Call(Box<Op<C>>),
-    /// A VM ran its held updates again.
-    Rerun(VmId, Vec<Rerun>),
+    /// A VM ran its held updates again, as the ask of this number wanted.
+    Rerun(VmId, u64, Vec<Rerun>),
     /// A VM is gone: whatever waits for it ends.
     VmGone(VmId),
     /// This revision is durable.
@@ -178,6 +178,8 @@ pub enum Input<C> {
     Reloaded(u64, Arc<Entry>),
     /// Time has passed.
     Tick,
+    /// The game is closing and no VM may be polled any more: held updates end.
+    Closing,
 }
 
 /// What the shell must do.
@@ -187,8 +189,9 @@ pub enum Effect<C> {
     Submit(Item<C>),
     /// Answer a call.
     Answer(Box<Op<C>>, CallResult),
-    /// Ask a VM to run the held call `op`, and its later ones on this key, on the head as it is now.
-    AskRerun(Writer),
+    /// Ask a VM to run the held call, and its later ones on this key, on the head as it is now. The number tells the answer
+    /// to this ask from those to older ones.
+    AskRerun(Writer, u64),
     /// Ask the flusher for everything it has of the key. The number tells a late answer from the awaited one.
     Recall(u64),
     /// Read the durable state again, then `Input::Reloaded` with the same number.
@@ -214,6 +217,9 @@ pub struct KeyMachine<C> {
     recalls: u64,
     /// The state that the flusher knows is not the stored one.
     stale: bool,
+    /// Number of the last ask.
+    asks: u64,
+    closing: bool,
 }
 
 impl<C: Caller> KeyMachine<C> {
@@ -221,7 +227,20 @@ impl<C: Caller> KeyMachine<C> {
     pub fn new(retention: Retention, entry: Arc<Entry>) -> Self {
         let (durable, head) = (entry.revision, Head::stored(entry));
         let (held, turn, queue, recalled) = (Vec::new(), None, VecDeque::new(), VecDeque::new());
-        Self { retention, head, durable, held, turn, queue, recalled, recalling: false, recalls: 0, stale: false }
+        Self {
+            retention,
+            head,
+            durable,
+            held,
+            turn,
+            queue,
+            recalled,
+            recalling: false,
+            recalls: 0,
+            stale: false,
+            asks: 0,
+            closing: false,
+        }
     }
 
     /// Starts over after a fault inside `step`: keeps the calls that wait here, trusts nothing else, and recalls what
@@ -232,6 +251,7 @@ impl<C: Caller> KeyMachine<C> {
         machine.recalls = self.recalls;
         machine.recalled = self.recalled;
         machine.stale = self.stale;
+        (machine.asks, machine.closing) = (self.asks, self.closing);
         machine.queue = self.held.into_iter().flat_map(|held| held.ops).chain(self.queue).collect();
         machine.recall(out);
         machine
@@ -247,6 +267,16 @@ impl<C: Caller> KeyMachine<C> {
         self.held.iter().find(|h| h.vm() == vm).map(Held::front)
     }
 
+    /// Nothing is accepted until a recall is over, and the head is not known.
+    pub fn is_recalling(&self) -> bool {
+        self.recalling
+    }
+
+    /// Is this the recall whose state must be read again?
+    pub fn awaits_reload(&self, number: u64) -> bool {
+        self.recalling && self.stale && self.recalls == number
+    }
+
     /// Nothing waits in here.
     pub fn is_idle(&self) -> bool {
         self.held.is_empty() && self.queue.is_empty() && self.recalled.is_empty() && !self.recalling
@@ -256,27 +286,30 @@ impl<C: Caller> KeyMachine<C> {
     pub fn step(&mut self, now: Moment, input: Input<C>, out: &mut Vec<Effect<C>>) {
         match input {
             Input::Call(op) => self.admit(now, op, out),
-            Input::Rerun(vm, reruns) => self.rerun(now, vm, reruns, out),
+            Input::Rerun(vm, ask, reruns) => self.rerun(now, vm, ask, reruns, out),
             Input::VmGone(vm) => self.vm_gone(now, vm, out),
             Input::Persisted(revision) => self.durable = self.durable.max(revision),
             Input::Broken => self.recall(out),
             Input::Recalled(number, ops, durable) => self.recalled(now, number, ops, durable, out),
             Input::Reloaded(number, entry) => self.reloaded(now, number, entry, out),
             Input::Tick => self.tick(now, out),
+            Input::Closing => self.close(now, out),
         }
         debug_assert!(self.recalling || self.durable <= self.head.entry.revision, "A4: durable ≤ accepted");
     }
 
     /// Finds the place of a call: queue, behind a held call of its VM, or the head.
-    fn admit(&mut self, now: Moment, op: Box<Op<C>>, out: &mut Vec<Effect<C>>) {
+    fn admit(&mut self, now: Moment, mut op: Box<Op<C>>, out: &mut Vec<Effect<C>>) {
         let vm = op.writer.vm;
         let is_write = op.request.is_write();
         if let Some(held) = self.held.iter_mut().find(|h| h.vm() == vm)
             // A read waits for the VM's own writes before it, but not for updates that wait for the VM (decision 9).
             && (is_write || held.has_plain_write())
         {
+            // The VM has not answered yet: it will run this call again with those before it.
+            forget_run(&mut op);
             held.ops.push_back(op);
-        } else if self.recalling || (is_write && self.others_turn(vm)) {
+        } else if self.recalling || self.waits_for_turn(vm, is_write) {
             self.queue.push_back(op);
         } else {
             self.accept(now, op, 0, out);
@@ -285,6 +318,12 @@ impl<C: Caller> KeyMachine<C> {
 
     fn others_turn(&self, vm: VmId) -> bool {
         self.turn.is_some_and(|turn| turn.vm != vm)
+    }
+
+    /// A write waits for another VM's turn to end, a read for the VM's own writes that wait so.
+    fn waits_for_turn(&self, vm: VmId, is_write: bool) -> bool {
+        let own_write = |op: &Op<C>| op.writer.vm == vm && op.request.is_write();
+        if is_write { self.others_turn(vm) } else { self.queue.iter().any(|op| own_write(op)) }
     }
 
     fn admit_all(&mut self, now: Moment, ops: VecDeque<Box<Op<C>>>, out: &mut Vec<Effect<C>>) {
@@ -330,11 +369,12 @@ impl<C: Caller> KeyMachine<C> {
     }
 
     /// Keeps an update's place until its VM has run it again.
-    fn hold(&mut self, now: Moment, op: Box<Op<C>>, races: u32, out: &mut Vec<Effect<C>>) {
-        if op.caller.is_gone() {
+    fn hold(&mut self, now: Moment, mut op: Box<Op<C>>, races: u32, out: &mut Vec<Effect<C>>) {
+        if self.closing || op.caller.is_gone() {
             out.push(Effect::Answer(op, Err(CallError::abandoned())));
             return;
         }
+        forget_run(&mut op);
         self.held.push(Held::new(op, races));
         self.ask(now, self.held.len() - 1, out);
     }
@@ -347,8 +387,9 @@ impl<C: Caller> KeyMachine<C> {
             self.turn = Some(turn);
             out.push(Effect::WakeAt(turn.until));
         }
-        held.asked = true;
-        out.push(Effect::AskRerun(held.front().writer));
+        self.asks += 1;
+        held.ask = Some(self.asks);
+        out.push(Effect::AskRerun(held.front().writer, self.asks));
     }
 
     fn take_held(&mut self, vm: VmId) -> Option<Held<C>> {
@@ -356,19 +397,25 @@ impl<C: Caller> KeyMachine<C> {
         Some(self.held.remove(at))
     }
 
-    fn rerun(&mut self, now: Moment, vm: VmId, reruns: Vec<Rerun>, out: &mut Vec<Effect<C>>) {
+    fn rerun(&mut self, now: Moment, vm: VmId, ask: u64, reruns: Vec<Rerun>, out: &mut Vec<Effect<C>>) {
         let Some(mut held) = self.take_held(vm) else { return };
         held.forfeited = false;
-        for op in held.merge(reruns) {
+        // A call whose transform failed has ended in its VM, whichever ask that was for.
+        let awaited = held.ask == Some(ask);
+        for op in held.remove_failed(&reruns, awaited) {
             out.push(Effect::Answer(op, Err(CallError::abandoned())));
         }
         if held.ops.is_empty() {
             self.end_turn(now, Some(vm), out);
+        } else if !awaited {
+            // The answer to the newer ask is on its way, unless the call that it was about has just ended.
+            self.held.push(held);
         } else if self.recalling || self.others_turn(vm) {
             // Not on this head: `ask_again` follows when the recall or the turn is over.
-            held.asked = false;
+            held.ask = None;
             self.held.push(held);
         } else {
+            held.merge(reruns);
             self.accept_held(now, held, out);
         }
     }
@@ -402,7 +449,7 @@ impl<C: Caller> KeyMachine<C> {
         for at in 0..self.held.len() {
             let Some(held) = self.held.get(at) else { return };
             let due_turn = self.turn.is_none() && held.races >= RACES_BEFORE_TURN && !held.forfeited;
-            if due_turn || !held.asked {
+            if due_turn || held.ask.is_none() {
                 self.ask(now, at, out);
             }
         }
@@ -415,6 +462,15 @@ impl<C: Caller> KeyMachine<C> {
             self.queue.append(&mut held.ops);
         } else {
             self.accept_held(now, held, out);
+        }
+    }
+
+    /// From now on nothing is held: what would wait for a VM ends.
+    fn close(&mut self, now: Moment, out: &mut Vec<Effect<C>>) {
+        self.closing = true;
+        let vms: Vec<VmId> = self.held.iter().map(Held::vm).collect();
+        for vm in vms {
+            self.vm_gone(now, vm, out);
         }
     }
 
@@ -470,7 +526,7 @@ impl<C: Caller> KeyMachine<C> {
         let held = std::mem::take(&mut self.held);
         self.admit_all(now, queue, out);
         for mut old in held {
-            old.asked = false;
+            old.ask = None;
             match self.held.iter_mut().find(|h| h.vm() == old.vm()) {
                 Some(new) => new.ops.extend(old.ops),
                 None => self.held.push(old),
@@ -496,6 +552,13 @@ impl<C: Caller> KeyMachine<C> {
         self.queue = waiting;
         let expired: VecDeque<_> = expired;
         out.extend(expired.into_iter().map(|op| Effect::Answer(op, Err(CallError::timed_out()))));
+    }
+}
+
+/// From here on only the VM's next answer counts: it may end the call there while the old base comes true again here.
+fn forget_run<C>(op: &mut Op<C>) {
+    if let Request::Update(update) = &mut op.request {
+        update.base = None;
     }
 }
 

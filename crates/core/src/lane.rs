@@ -76,7 +76,10 @@ impl Lane {
         let Some(batch) = self.in_flight.take() else { return Vec::new() };
         match result {
             Ok(outcomes) if outcomes.len() == batch.rows.len() => self.committed(&batch, outcomes),
-            Ok(_) => self.rejected(&batch, &CallError::unknown("The store's answer was not complete."), true),
+            // The store does not keep its contract: nothing that it says can be relied on.
+            Ok(_) => {
+                self.failed(batch, &BackendError::new(BackendErrorKind::Halted, "The store's answer was not complete."))
+            }
             Err(error) => self.failed(batch, &error),
         }
     }
@@ -110,17 +113,16 @@ impl Lane {
                 effects
             }
             BackendErrorKind::Invalid | BackendErrorKind::Corrupt | BackendErrorKind::Internal => {
-                self.rejected(&batch, &CallError::unavailable(error), false)
+                self.rejected(&batch, &CallError::unavailable(error))
             }
         }
     }
 
     /// A batch that surely was not applied and will not be as it is: halve it until the bad row is alone.
-    fn rejected(&mut self, batch: &Batch, error: &CallError, unknown: bool) -> Vec<LaneEffect> {
+    fn rejected(&mut self, batch: &Batch, error: &CallError) -> Vec<LaneEffect> {
         let mut effects = Vec::new();
-        if batch.rows.len() == 1 || unknown {
-            let result = || if unknown { RowResult::Unknown(error.clone()) } else { RowResult::Failed(error.clone()) };
-            effects = settle_all(&batch.rows, result);
+        if batch.rows.len() == 1 {
+            effects = settle_all(&batch.rows, || RowResult::Failed(error.clone()));
         } else {
             let (first, second) = batch.rows.split_at(batch.rows.len() / 2);
             self.parts.extend([second.to_vec(), first.to_vec()]);

@@ -41,15 +41,13 @@ pub type Answer<'a, C> = &'a mut dyn FnMut(&mut Op<C>, CallResult);
 /// How a durable state is published: with the writes of the row, in order.
 pub type Publish<'a, C> = &'a mut dyn FnMut(&mut dyn Iterator<Item = (&Op<C>, &Arc<Entry>)>);
 
-/// What the flusher must tell a key's machine after `settle` or `expire`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// Nothing.
-    None,
-    /// This revision is durable.
-    Persisted(u64),
-    /// `Input::Broken`.
-    Broken,
+/// What the flusher must do after a key's row has ended.
+#[derive(Debug)]
+pub struct AfterSettle<C> {
+    /// Send `Input::Broken` to the key's machine.
+    pub broken: bool,
+    /// Send `Input::Recalled`: a recall waited for the row.
+    pub recalled: Option<Recalled<C>>,
 }
 
 #[derive(Debug)]
@@ -157,14 +155,14 @@ impl<C> PendingWrites<C> {
         }
     }
 
-    /// Takes rows for a batch: at most `rows` (kept versions counted) and about `bytes`; at least one row if any key
-    /// is ready. Keys take turns; a key's writes become one row.
-    pub fn take(&mut self, rows: usize, bytes: usize) -> Vec<BatchRow> {
+    /// Takes rows for a batch: at most `rows` (kept versions counted) and `bytes`; with `oversized` the first row is taken
+    /// whatever its size. Keys take turns; a key's writes become one row.
+    pub fn take(&mut self, rows: usize, bytes: usize, oversized: bool) -> Vec<BatchRow> {
         let (mut taken, mut rows_left, mut bytes_left) = (Vec::new(), rows, bytes);
         while let Some(key) = self.ready.pop_front() {
             let Some(queue) = self.keys.get_mut(&key).filter(|queue| queue.is_ready()) else { continue };
             let bounds = (rows_left.min(BATCH_ROWS_MAX), bytes_left.min(BATCH_BYTES_MAX));
-            let Some((row, cost)) = take_row(&key, queue, bounds, taken.is_empty()) else {
+            let Some((row, cost)) = take_row(&key, queue, bounds, oversized && taken.is_empty()) else {
                 self.ready.push_front(key);
                 break;
             };
@@ -185,31 +183,32 @@ impl<C> PendingWrites<C> {
         result: RowResult,
         publish: Publish<'_, C>,
         answer: Answer<'_, C>,
-    ) -> (Notice, Option<Recalled<C>>) {
-        let Some(queue) = self.keys.get_mut(key) else { return (Notice::None, None) };
-        let notice = match result {
+    ) -> AfterSettle<C> {
+        let Some(queue) = self.keys.get_mut(key) else { return AfterSettle { broken: false, recalled: None } };
+        let broken = match result {
             RowResult::Done(RowOutcome::Committed) => {
                 publish(&mut queue.in_flight.iter().filter_map(|item| match item {
                     Item::Write { op, entry, .. } => Some((&**op, entry)),
                     Item::Gate { .. } => None,
                 }));
-                committed(queue, answer)
+                committed(queue, answer);
+                false
             }
             RowResult::NotSent => {
                 queue.take_back();
-                Notice::None
+                false
             }
             RowResult::Done(RowOutcome::Fenced) => {
                 queue.take_back();
-                broken(queue, true)
+                set_broken(queue, true)
             }
             RowResult::Failed(error) => {
                 fail_in_flight(queue, &error, answer);
-                broken(queue, false)
+                set_broken(queue, false)
             }
             RowResult::Unknown(error) => {
                 fail_in_flight(queue, &error, answer);
-                broken(queue, true)
+                set_broken(queue, true)
             }
         };
         if queue.is_ready() {
@@ -219,7 +218,7 @@ impl<C> PendingWrites<C> {
         if is_empty {
             self.keys.remove(key);
         }
-        (notice, recall.and_then(|number| self.recall(key, number)))
+        AfterSettle { broken, recalled: recall.and_then(|number| self.recall(key, number)) }
     }
 
     /// Gives the machine back what it built and what is not settled. `None` while a row is in flight: the recall then
@@ -252,7 +251,7 @@ impl<C> PendingWrites<C> {
                     answer(op, Err(CallError::unknown("The store did not answer in time.")));
                 }
             }
-            if withdraw(queue, now, answer) && broken(queue, false) == Notice::Broken {
+            if withdraw(queue, now, answer) && set_broken(queue, false) {
                 broken_keys.push(key.clone());
             }
             let deadlines = queue.in_flight.iter().chain(&queue.pending).map(|item| item.op().deadline);
@@ -271,20 +270,16 @@ impl<C> PendingWrites<C> {
     }
 }
 
-/// Marks a key broken; says so once.
-fn broken<C>(queue: &mut KeyQueue<C>, reload: bool) -> Notice {
+/// Marks a key broken; true if it was not before.
+fn set_broken<C>(queue: &mut KeyQueue<C>, reload: bool) -> bool {
     queue.reload |= reload;
-    if std::mem::replace(&mut queue.broken, true) { Notice::None } else { Notice::Broken }
+    !std::mem::replace(&mut queue.broken, true)
 }
 
-fn committed<C>(queue: &mut KeyQueue<C>, answer: Answer<'_, C>) -> Notice {
-    let mut notice = Notice::None;
+fn committed<C>(queue: &mut KeyQueue<C>, answer: Answer<'_, C>) {
     for item in queue.in_flight.drain(..) {
         let (mut op, result) = match item {
-            Item::Write { op, entry, reply, .. } => {
-                notice = Notice::Persisted(entry.revision);
-                (op, Ok(reply))
-            }
+            Item::Write { op, reply, .. } => (op, Ok(reply)),
             Item::Gate { op, result } => (op, result),
         };
         answer(&mut op, result);
@@ -296,16 +291,17 @@ fn committed<C>(queue: &mut KeyQueue<C>, answer: Answer<'_, C>) -> Notice {
             answer(&mut op, result);
         }
     }
-    notice
 }
 
 /// The writes in flight end with `error`; gates behind them showed a state that never was and are made again.
 fn fail_in_flight<C>(queue: &mut KeyQueue<C>, error: &CallError, answer: Answer<'_, C>) {
-    while let Some(item) = queue.in_flight.pop_back() {
-        match item {
-            Item::Write { mut op, .. } => answer(&mut op, Err(error.clone())),
-            gate @ Item::Gate { .. } => queue.pending.push_front(gate),
-        }
+    let (writes, gates): (VecDeque<_>, VecDeque<_>) =
+        queue.in_flight.drain(..).partition(|item| matches!(item, Item::Write { .. }));
+    for mut write in writes {
+        answer(write.op_mut(), Err(error.clone()));
+    }
+    for gate in gates.into_iter().rev() {
+        queue.pending.push_front(gate);
     }
 }
 

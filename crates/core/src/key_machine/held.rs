@@ -24,15 +24,15 @@ pub(super) struct Held<C> {
     pub(super) races: u32,
     /// It let a turn expire and has not been heard of since.
     pub(super) forfeited: bool,
-    /// It has been asked since the head last changed under it unseen.
-    pub(super) asked: bool,
+    /// The ask whose answer is awaited; `None` if it must be asked again.
+    pub(super) ask: Option<u64>,
     vm: VmId,
 }
 
 impl<C> Held<C> {
     pub(super) fn new(op: Box<Op<C>>, races: u32) -> Self {
         let vm = op.writer.vm;
-        Self { ops: VecDeque::from([op]), races, forfeited: false, asked: false, vm }
+        Self { ops: VecDeque::from([op]), races, forfeited: false, ask: None, vm }
     }
 
     pub(super) fn vm(&self) -> VmId {
@@ -48,22 +48,32 @@ impl<C> Held<C> {
         self.ops.iter().any(|op| op.request.is_write() && !matches!(op.request, Request::Update(_)))
     }
 
-    /// Takes over new results; returns the calls that ended in the VM because their transform failed.
-    pub(super) fn merge(&mut self, reruns: Vec<Rerun>) -> Vec<Box<Op<C>>> {
-        let mut failed = Vec::new();
+    /// Takes out the calls that ended in the VM because their transform failed; and, if the VM was `asked` for it and does
+    /// not name it, the front: it ended there while it waited elsewhere here.
+    pub(super) fn remove_failed(&mut self, reruns: &[Rerun], asked: bool) -> Vec<Box<Op<C>>> {
+        let front = self.front().writer.op;
+        let unknown = asked && reruns.iter().all(|rerun| rerun.op != front);
+        if !unknown && reruns.iter().all(|rerun| rerun.update.is_some()) {
+            return Vec::new();
+        }
+        let named = |op: u64| reruns.iter().any(|rerun| rerun.op == op && rerun.update.is_none());
+        let failed = |op: u64| (unknown && op == front) || named(op);
+        let (failed, kept): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.ops).into_iter().partition(|op| failed(op.writer.op));
+        self.ops = kept;
+        failed.into()
+    }
+
+    /// Takes over new results. Both lists are in call order; a result for a call that has been answered meanwhile is
+    /// passed over.
+    pub(super) fn merge(&mut self, reruns: Vec<Rerun>) {
         let mut reruns = reruns.into_iter().peekable();
-        for mut op in std::mem::take(&mut self.ops) {
-            // Both lists are in call order; a rerun for a call that has been answered meanwhile is passed over.
+        for op in &mut self.ops {
             while reruns.next_if(|rerun| rerun.op < op.writer.op).is_some() {}
-            match (reruns.next_if(|rerun| rerun.op == op.writer.op), &mut op.request) {
-                (Some(Rerun { update: Some(update), .. }), Request::Update(old)) => {
-                    *old = update;
-                    self.ops.push_back(op);
-                }
-                (Some(Rerun { update: None, .. }), Request::Update(_)) => failed.push(op),
-                _ => self.ops.push_back(op),
+            let result = reruns.next_if(|rerun| rerun.op == op.writer.op).and_then(|rerun| rerun.update);
+            if let (Some(update), Request::Update(old)) = (result, &mut op.request) {
+                *old = update;
             }
         }
-        failed
     }
 }

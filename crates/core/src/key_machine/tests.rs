@@ -1,5 +1,7 @@
 //! Turns, order and reads, step by step. Every schedule with faults is the model test's part (`tests/model.rs`).
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +11,13 @@ use crate::error::Outcome;
 use crate::ops::Set;
 use crate::value::Value;
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Default)]
 struct Port {
-    gone: bool,
+    gone: Rc<Cell<bool>>,
 }
 impl Caller for Port {
     fn is_gone(&self) -> bool {
-        self.gone
+        self.gone.get()
     }
 }
 
@@ -23,6 +25,8 @@ impl Caller for Port {
 struct Bench {
     machine: KeyMachine<Port>,
     now: Moment,
+    /// Number of the last ask.
+    ask: u64,
 }
 
 fn set(number: i64) -> Set {
@@ -32,18 +36,23 @@ fn set(number: i64) -> Set {
 impl Bench {
     fn new() -> Self {
         let machine = KeyMachine::new(Retention::Hourly, Arc::default());
-        Self { machine, now: Moment::default() }
+        Self { machine, now: Moment::default(), ask: 0 }
     }
 
     fn op(&self, vm: u64, op: u64, request: Request) -> Box<Op<Port>> {
         let deadline = self.now + Duration::from_secs(30);
         let writer = Writer { vm: VmId(vm), op };
-        Box::new(Op { writer, at: Timestamp::default(), deadline, request, caller: Port { gone: false } })
+        Box::new(Op { writer, at: Timestamp::default(), deadline, request, caller: Port::default() })
     }
 
     fn step(&mut self, input: Input<Port>) -> Vec<String> {
         let mut effects = Vec::new();
         self.machine.step(self.now, input, &mut effects);
+        let asks = effects.iter().filter_map(|effect| match effect {
+            Effect::AskRerun(_, ask) => Some(*ask),
+            _ => None,
+        });
+        self.ask = asks.max().unwrap_or(self.ask);
         effects.iter().map(describe).collect()
     }
 
@@ -69,7 +78,7 @@ impl Bench {
 
     fn rerun(&mut self, vm: u64, op: u64, fresh: bool) -> Vec<String> {
         let update = Some(self.run(fresh));
-        self.step(Input::Rerun(VmId(vm), vec![Rerun { op, update }]))
+        self.step(Input::Rerun(VmId(vm), self.ask, vec![Rerun { op, update }]))
     }
 }
 
@@ -83,7 +92,7 @@ fn describe(effect: &Effect<Port>) -> String {
             assert_eq!(error.outcome, Outcome::Fail);
             format!("fail {}", name(op))
         }
-        Effect::AskRerun(writer) => format!("ask {}.{}", writer.vm.0, writer.op),
+        Effect::AskRerun(writer, _) => format!("ask {}.{}", writer.vm.0, writer.op),
         Effect::Recall(n) => format!("recall {n}"),
         Effect::Reload(n) => format!("reload {n}"),
         Effect::WakeAt(_) => "wake".into(),
@@ -125,8 +134,10 @@ fn three_lost_races_earn_one_turn_and_others_wait_for_it() {
     assert_eq!(bench.rerun(1, 1, false), ["ask 1.1"]);
     assert_eq!(bench.rerun(1, 1, false), ["wake", "ask 1.1"], "the third lost race");
     assert!(bench.set(2, 1).is_empty(), "the other VM waits");
-    assert_eq!(bench.call(2, 2, Request::Get), ["ok 2.2"], "a read waits for nobody");
-    assert_eq!(bench.rerun(1, 1, true), ["write 1.1 r1", "write 2.1 r2"], "the turn ends with its VM's queue");
+    assert_eq!(bench.call(3, 1, Request::Get), ["ok 3.1"], "a read waits for no turn");
+    assert!(bench.call(2, 2, Request::Get).is_empty(), "but for its own VM's set, which does");
+    let done = ["write 1.1 r1", "write 2.1 r2", "gate 2.2"];
+    assert_eq!(bench.rerun(1, 1, true), done, "the turn ends with its VM's queue");
 }
 
 #[test]
@@ -147,18 +158,43 @@ fn a_turn_that_is_not_used_expires_once_and_is_forfeited() {
 #[test]
 fn a_vm_that_is_gone_ends_its_updates_and_its_sets_go_on() {
     let mut bench = Bench::new();
-    let mut held = bench.op(1, 1, Request::Update(Update::NOT_RUN));
-    bench.step(Input::Call(held));
-    bench.set(1, 2);
-    held = bench.op(1, 3, Request::Update(Update::NOT_RUN));
-    held.caller.gone = true;
-    bench.step(Input::Call(held));
-    bench.now = bench.now + Duration::from_secs(31);
-    assert_eq!(bench.step(Input::Tick), ["fail 1.1", "fail 1.2", "fail 1.3"], "all of them are past their deadline");
-    let mut gone = bench.op(1, 4, Request::Update(Update::NOT_RUN));
-    gone.caller.gone = true;
-    assert_eq!(bench.step(Input::Call(gone)), ["fail 1.4"]);
+    let gone = Rc::new(Cell::new(false));
+    for (op, request) in [Request::Update(Update::NOT_RUN), Request::Set(set(1)), Request::Update(Update::NOT_RUN)]
+        .into_iter()
+        .enumerate()
+    {
+        let mut call = bench.op(1, op as u64 + 1, request);
+        call.caller.gone = Rc::clone(&gone);
+        bench.step(Input::Call(call));
+    }
+    gone.set(true);
+    assert_eq!(bench.step(Input::VmGone(VmId(1))), ["fail 1.1", "write 1.2 r1", "fail 1.3"]);
     assert!(bench.machine.is_idle());
+}
+
+#[test]
+fn held_calls_end_by_their_deadline_and_at_closing() {
+    let mut bench = Bench::new();
+    bench.update(1, 1, false);
+    bench.set(1, 2);
+    bench.now = bench.now + Duration::from_secs(31);
+    assert_eq!(bench.step(Input::Tick), ["fail 1.1", "fail 1.2"]);
+    bench.update(2, 1, false);
+    bench.set(2, 2);
+    assert_eq!(bench.step(Input::Closing), ["fail 2.1", "write 2.2 r1"]);
+    assert_eq!(bench.update(2, 3, false), ["fail 2.3"], "nothing is held any more");
+}
+
+#[test]
+fn the_answer_to_an_older_ask_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.update(1, 1, false);
+    let older = bench.ask;
+    assert_eq!(bench.rerun(1, 1, false), ["ask 1.1"]);
+    let update = Some(bench.run(true));
+    assert!(bench.step(Input::Rerun(VmId(1), older, vec![Rerun { op: 1, update }])).is_empty());
+    let failed = vec![Rerun { op: 1, update: None }];
+    assert_eq!(bench.step(Input::Rerun(VmId(1), older, failed)), ["fail 1.1"], "but a call that has ended has ended");
 }
 
 #[test]
@@ -167,7 +203,7 @@ fn a_transform_that_failed_ends_its_call_and_the_next_ones_follow() {
     bench.update(1, 1, false);
     bench.set(1, 2);
     let failed = vec![Rerun { op: 1, update: None }];
-    assert_eq!(bench.step(Input::Rerun(VmId(1), failed)), ["fail 1.1", "write 1.2 r1"]);
+    assert_eq!(bench.step(Input::Rerun(VmId(1), bench.ask, failed)), ["fail 1.1", "write 1.2 r1"]);
 }
 
 #[test]

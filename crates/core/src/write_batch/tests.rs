@@ -41,10 +41,10 @@ fn push(pending: &mut Pending, name: &str, sizes: &[usize], keep: bool) {
 fn writes_of_one_key_become_one_row() {
     let mut pending = Pending::default();
     push(&mut pending, "k", &[1, 2, 3], false);
-    let rows = pending.take(1_024, 1_000);
+    let rows = pending.take(1_024, 1_000, true);
     let shape: Vec<_> = rows.iter().map(|row| (row.base, row.entry.revision, row.kept.len())).collect();
     assert_eq!(shape, [(0, 3, 0)], "only the last state travels");
-    assert!(pending.take(1_024, 1_000).is_empty(), "I8: a key is in one batch");
+    assert!(pending.take(1_024, 1_000, true).is_empty(), "I8: a key is in one batch");
     let mut answers = 0;
     pending.settle(&key("k"), RowResult::Done(RowOutcome::Committed), &mut |_| {}, &mut |_, result| {
         answers += usize::from(result.is_ok());
@@ -56,7 +56,7 @@ fn writes_of_one_key_become_one_row() {
 fn kept_versions_travel_and_count_as_rows() {
     let mut pending = Pending::default();
     push(&mut pending, "k", &[1; 10], true);
-    let rows = pending.take(4, 1_000);
+    let rows = pending.take(4, 1_000, true);
     let row = rows.first().expect("one row");
     assert!(row.keep_previous);
     assert_eq!(row.kept.iter().map(|entry| entry.revision).collect::<Vec<_>>(), [1, 2, 3]);
@@ -70,7 +70,7 @@ fn bytes_are_bounded_and_an_oversized_row_goes_alone() {
     push(&mut pending, "a", &[400], false);
     push(&mut pending, "b", &[400], false);
     push(&mut pending, "c", &[400], false);
-    let taken: Vec<_> = std::iter::repeat_with(|| pending.take(1_024, 1_000)).take(3).collect();
+    let taken: Vec<_> = std::iter::repeat_with(|| pending.take(1_024, 1_000, true)).take(3).collect();
     let names: Vec<Vec<&str>> = taken.iter().map(|rows| rows.iter().map(|row| &*row.key.key).collect()).collect();
     assert_eq!(names, [vec!["big"], vec!["a", "b"], vec!["c"]]);
 }
@@ -81,8 +81,8 @@ fn rows_are_bounded_and_keys_take_turns() {
     for n in 0..5 {
         push(&mut pending, &format!("k{n}"), &[1], false);
     }
-    assert_eq!(pending.take(3, 1_000).len(), 3);
+    assert_eq!(pending.take(3, 1_000, true).len(), 3);
     assert!(pending.has_ready());
-    assert_eq!(pending.take(3, 1_000).len(), 2);
+    assert_eq!(pending.take(3, 1_000, true).len(), 2);
     assert!(!pending.has_ready() && !pending.is_empty());
 }

@@ -20,7 +20,7 @@ use clawstore_core::lane::{Lane, LaneEffect};
 use clawstore_core::ops::{CallResult, Reply, Request, Set, Update};
 use clawstore_core::versioning::Retention;
 use clawstore_core::vm_queue::{Transform, TransformFailed, VmQueue};
-use clawstore_core::write_batch::{Notice, PendingWrites, Recalled, RowResult};
+use clawstore_core::write_batch::{AfterSettle, PendingWrites, Recalled, RowResult};
 use clawstore_core::{EntryKey, GameId, StoreId, Value};
 
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,7 @@ pub(crate) enum Step {
     StartBatch,
     FinishBatch(Fault),
     PollVm(usize),
+    FailInVm(usize),
     Advance(u64),
     MachineFault,
     DropVm(usize),
@@ -67,11 +68,17 @@ enum ToFlusher {
     Recall(u64),
 }
 
-/// Appends its tag, or cancels.
-struct Append;
+/// Appends its tag, or cancels, or fails once.
+#[derive(Default)]
+struct Append {
+    fails: bool,
+}
 impl Transform for Append {
     type Handle = Option<u64>;
     fn run(&mut self, _op: u64, tag: &Option<u64>, head: &Head) -> Result<Option<Set>, TransformFailed> {
+        if std::mem::take(&mut self.fails) {
+            return Err(TransformFailed);
+        }
         Ok(tag.map(|tag| {
             let mut list = tags(&head.entry);
             list.push(tag);
@@ -92,7 +99,7 @@ fn tags(entry: &Entry) -> Vec<u64> {
 struct Vm {
     gone: Rc<Cell<bool>>,
     queue: VmQueue<Option<u64>>,
-    asked: VecDeque<(u64, Head)>,
+    asked: VecDeque<(u64, u64, Head)>,
     next_op: u64,
 }
 
@@ -100,6 +107,8 @@ struct Vm {
 struct Call {
     kind: char,
     answers: Vec<CallResult>,
+    /// Its transform failed: it has ended in its VM, and must never appear.
+    failed_in_vm: bool,
     /// Revision that was durable when the first answer came.
     durable_then: u64,
 }
@@ -159,7 +168,8 @@ impl World {
             Step::DeliverToFlusher => self.deliver_to_flusher(),
             Step::StartBatch => self.start_batch(),
             Step::FinishBatch(fault) => self.finish_batch(fault),
-            Step::PollVm(vm) => self.poll_vm(vm),
+            Step::PollVm(vm) => self.poll_vm(vm, false),
+            Step::FailInVm(vm) => self.poll_vm(vm, true),
             Step::Advance(ms) => self.advance(ms),
             Step::MachineFault => self.machine_fault(),
             Step::DropVm(vm) => self.drop_vm(vm),
@@ -173,7 +183,7 @@ impl World {
         }
         let writer = Writer { vm: VmId(vm as u64), op: state.next_op };
         state.next_op += 1;
-        self.calls.insert(writer, Call { kind, answers: Vec::new(), durable_then: 0 });
+        self.calls.insert(writer, Call { kind, answers: Vec::new(), failed_in_vm: false, durable_then: 0 });
         Some(writer)
     }
 
@@ -192,7 +202,7 @@ impl World {
         let found = self.foresee(vm);
         let update = found.as_ref().map_or(Update::NOT_RUN, |head| Update {
             base: Some(head.base()),
-            result: Append.run(writer.op, &handle, head).expect("never fails"),
+            result: Append::default().run(writer.op, &handle, head).expect("never fails"),
         });
         let at = Timestamp::from_unix_ms(self.now);
         self.vms[vm].queue.push_update(&self.key, writer, at, handle, &update, found);
@@ -226,8 +236,10 @@ impl World {
     fn deliver_to_machine(&mut self) {
         let Some(input) = self.to_machine.pop_front() else { return };
         let mut effects = Vec::new();
-        let now = self.moment();
-        self.machine.as_mut().expect("alive").step(now, input, &mut effects);
+        let (now, durable) = (self.moment(), self.cell.revision);
+        let machine = self.machine.as_mut().expect("alive");
+        machine.step(now, Input::Persisted(durable), &mut effects);
+        machine.step(now, input, &mut effects);
         self.execute(effects);
     }
 
@@ -236,9 +248,9 @@ impl World {
             match effect {
                 Effect::Submit(item) => self.to_flusher.push_back(ToFlusher::Submit(item)),
                 Effect::Answer(mut op, result) => self.answer(&mut op, result),
-                Effect::AskRerun(writer) => {
+                Effect::AskRerun(writer, ask) => {
                     let head = self.machine.as_ref().expect("alive").head().clone();
-                    self.vms[writer.vm.0 as usize].asked.push_back((writer.op, head));
+                    self.vms[writer.vm.0 as usize].asked.push_back((writer.op, ask, head));
                 }
                 Effect::Recall(number) => self.to_flusher.push_back(ToFlusher::Recall(number)),
                 Effect::Reload(number) => {
@@ -294,7 +306,7 @@ impl World {
         if self.sent.is_some() || !self.lane.is_idle() {
             return;
         }
-        let rows = self.flusher.take(8, 10_000);
+        let rows = self.flusher.take(8, 10_000, true);
         if !rows.is_empty() {
             let effects = self.lane.start(rows);
             self.lane_effects(effects);
@@ -317,17 +329,15 @@ impl World {
 
     fn settle(&mut self, key: &EntryKey, result: RowResult) {
         let mut cell = Arc::clone(&self.cell);
-        let (notice, recalled) = self.with_flusher(|flusher, answer| {
+        let AfterSettle { broken, recalled } = self.with_flusher(|flusher, answer| {
             let mut publish = |writes: &mut dyn Iterator<Item = (&Op<Port>, &Arc<Entry>)>| {
                 cell = writes.last().map(|(_, entry)| Arc::clone(entry)).expect("a row has a write");
             };
             flusher.settle(key, result, &mut publish, answer)
         });
         self.cell = cell;
-        match notice {
-            Notice::None => {}
-            Notice::Persisted(revision) => self.to_machine.push_back(Input::Persisted(revision)),
-            Notice::Broken => self.to_machine.push_back(Input::Broken),
+        if broken {
+            self.to_machine.push_back(Input::Broken);
         }
         if let Some(recalled) = recalled {
             self.recalled(recalled);
@@ -385,14 +395,21 @@ impl World {
         Ok(outcomes)
     }
 
-    fn poll_vm(&mut self, vm: usize) {
+    /// Answers one ask, as a VM does; `fails` makes the first transform that runs fail.
+    fn poll_vm(&mut self, vm: usize, fails: bool) {
         if self.vms[vm].gone.get() {
             return;
         }
-        while let Some((op, head)) = self.vms[vm].asked.pop_front() {
-            let reruns: Vec<Rerun> = self.vms[vm].queue.rerun(&self.key, op, head, &mut Append);
-            self.to_machine.push_back(Input::Rerun(VmId(vm as u64), reruns));
+        let Some((op, ask, head)) = self.vms[vm].asked.pop_front() else { return };
+        let mut transform = Append { fails };
+        let reruns: Vec<Rerun> = self.vms[vm].queue.rerun(&self.key, op, head, &mut transform);
+        for failed in reruns.iter().filter(|rerun| rerun.update.is_none()) {
+            let writer = Writer { vm: VmId(vm as u64), op: failed.op };
+            let call = self.calls.get_mut(&writer).expect("it was called");
+            call.failed_in_vm = true;
+            self.vms[vm].queue.answered(&self.key, failed.op);
         }
+        self.to_machine.push_back(Input::Rerun(VmId(vm as u64), ask, reruns));
     }
 
     fn advance(&mut self, ms: u64) {
@@ -418,14 +435,23 @@ impl World {
     /// Runs without faults until nothing moves.
     pub(crate) fn settle_all(&mut self) {
         for _ in 0..2_000 {
+            if self.is_quiet() {
+                return;
+            }
             for vm in 0..self.vms.len() {
-                self.poll_vm(vm);
+                self.poll_vm(vm, false);
             }
             self.deliver_to_machine();
             self.deliver_to_flusher();
             self.start_batch();
             self.finish_batch(Fault::None);
         }
+    }
+
+    fn is_quiet(&self) -> bool {
+        let asked = self.vms.iter().any(|vm| !vm.asked.is_empty() && !vm.gone.get());
+        let queued = !self.to_machine.is_empty() || !self.to_flusher.is_empty() || self.flusher.has_ready();
+        !asked && !queued && self.sent.is_none()
     }
 
     /// Ends all faults; every call must end without any time passing but that of turns.
@@ -464,6 +490,7 @@ impl World {
 
     fn check_write(&self, writer: Writer, entry: &Arc<Entry>, before: &Entry) {
         let call = self.calls.get(&writer).expect("somebody called it");
+        assert!(!call.failed_in_vm, "a call that ended as nil was applied: {writer:?}");
         let mut expected = if call.kind == 'u' { tags(before) } else { Vec::new() };
         expected.push(Self::tag(writer, false));
         assert_eq!(tags(entry), expected, "A6: on exactly what it read");
@@ -478,10 +505,24 @@ impl World {
         let settled_after_unknown = matches!(first, Err(error) if error.outcome == Outcome::Unknown);
         assert!(call.answers.len() == 1 || settled_after_unknown, "answered twice: {call:?}");
         if let Ok(Reply::Entry(entry)) = first {
+            self.check_order_of_read(writer, call, entry);
             assert!(entry.revision <= call.durable_then, "I4: shown before it was durable");
             let stored =
                 if entry.revision == 0 { Some(Arc::default()) } else { self.history.get(&entry.revision).cloned() };
             assert_eq!(stored.as_ref(), Some(entry), "I1, I4: what was shown is in the history");
+        }
+    }
+
+    /// A read shows what its own VM had set before it (`decisions.md` 9).
+    fn check_order_of_read(&self, reader: Writer, call: &Call, shown: &Entry) {
+        if call.kind != 'g' {
+            return;
+        }
+        let earlier = Writer { vm: reader.vm, op: 0 }..reader;
+        for (writer, call) in self.calls.range(earlier).filter(|(_, call)| call.kind == 's') {
+            if let Some(Ok(Reply::Entry(set))) = call.answers.first() {
+                assert!(set.revision <= shown.revision, "{reader:?} read past {writer:?} of its own VM");
+            }
         }
     }
 }

@@ -47,7 +47,11 @@ impl fmt::Display for Figure {
         let number = |number: f64| if number < 100.0 { format!("{number:.2}") } else { format!("{number:.0}") };
         let or_dash = |value: Option<f64>, form: fn(f64) -> String| value.map_or_else(|| "-".to_owned(), form);
         let ratio = or_dash(self.ratio, |ratio| format!("{ratio:.2}"));
-        let baseline = or_dash(self.baseline, |number| if number < 100.0 { format!("{number:.2}") } else { format!("{number:.0}") });
+        let baseline =
+            or_dash(
+                self.baseline,
+                |number| if number < 100.0 { format!("{number:.2}") } else { format!("{number:.0}") },
+            );
         write!(f, "{:<28} {:>12} {baseline:>12} {:<6} {ratio:>7}", self.name, number(self.value), self.unit)?;
         let reached = self.ratio.unwrap_or(self.value);
         match self.goal {

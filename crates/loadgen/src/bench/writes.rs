@@ -39,7 +39,8 @@ const ALONE: &str = "set_alone_latency";
 
 /// A store on a runtime that Rust callers share.
 pub(super) struct Stage {
-    pub(super) store: Clawstore,
+    /// Closed by being dropped, first of all.
+    _store: Clawstore,
     pub(super) game: Game,
     pub(super) runtime: tokio::runtime::Runtime,
 }
@@ -51,16 +52,16 @@ impl Stage {
         let builder = Clawstore::builder().config(config).database(Database::directory(dir)).runtime(handle);
         let store = builder.open()?;
         let game = store.game(GameId::Number(1))?;
-        Ok(Self { store, game, runtime })
+        Ok(Self { _store: store, game, runtime })
     }
 
-    /// Writes every key of `name` once, which makes it active.
-    pub(super) fn fill(&self, name: &str) -> LocalResult<()> {
+    /// Writes so many keys of `name` once, which makes them active.
+    pub(super) fn fill(&self, name: &str, keys: usize) -> LocalResult<()> {
         let written = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         for _ in 0..FILLERS {
             let (store, written) = (self.game.data_store(name)?, Arc::clone(&written));
-            tasks.spawn_on(fill_some(store, written), self.runtime.handle());
+            tasks.spawn_on(fill_some(store, written, keys), self.runtime.handle());
         }
         self.runtime.block_on(async {
             while let Some(ended) = tasks.join_next().await {
@@ -71,11 +72,11 @@ impl Stage {
     }
 }
 
-async fn fill_some(store: DataStore, written: Arc<AtomicUsize>) -> Result<(), String> {
+async fn fill_some(store: DataStore, written: Arc<AtomicUsize>, keys: usize) -> Result<(), String> {
     let save: &RawValue = serde_json::from_str(SAVE).map_err(|error| error.to_string())?;
     loop {
         let index = written.fetch_add(1, Ordering::Relaxed);
-        if index >= KEYS {
+        if index >= keys {
             return Ok(());
         }
         store.set(&format!("player_{index}"), save).await.map_err(|error| error.to_string())?;
@@ -94,7 +95,7 @@ fn owned(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
     }
     let mut bare = Bare::open(&dir.join("bare"))?;
     let stage = Stage::open(&dir.join("owned"), owner())?;
-    stage.fill("Owned")?;
+    stage.fill("Owned", KEYS)?;
     let mut script = Script::open(&stage.game)?;
     for (name, call, coroutines, goal) in OWNED {
         if bench.wants(name) {
@@ -127,7 +128,7 @@ fn fresh(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
     let mut bare = Bare::open(&dir.join("bare_fresh"))?;
     // As a server has it by default: keys that are written once leave memory while others come.
     let stage = Stage::open(&dir.join("fresh"), Config::default())?;
-    stage.fill("Owned")?;
+    stage.fill("Owned", KEYS)?;
     let mut script = Script::open(&stage.game)?;
     for (name, coroutines, goal) in FRESH {
         if bench.wants(name) {
@@ -144,7 +145,8 @@ fn rust_turn(stage: &Stage, turn: Duration) -> LocalResult<f64> {
     let store = stage.game.data_store("Owned")?;
     let keys = (0..KEYS).map(|index| store.key(&format!("player_{index}"))).collect::<Result<Vec<_>, _>>()?;
     let (keys, save) = (Arc::new(keys), Arc::<RawValue>::from(serde_json::from_str::<Box<RawValue>>(SAVE)?));
-    let (stopped, drawn, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (stopped, drawn, done) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut tasks = JoinSet::new();
     let start = Instant::now();
     for _ in 0..RUST_CALLERS {
