@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clawstore_actors::{Process, SystemClock};
 use clawstore_core::backend::Backend;
 use clawstore_core::clock::Clock;
+use clawstore_core::entropy::Entropy;
 use clawstore_sqlite::{SqliteBackend, SqliteOptions};
 
 use crate::config::{Config, ConfigError};
@@ -33,6 +34,9 @@ pub enum OpenError {
     /// An actor could not be started.
     #[error("an actor could not be started: {0}; nothing was opened")]
     Actor(String),
+    /// The game could not be opened.
+    #[error(transparent)]
+    Game(#[from] clawstore_actors::GameError),
 }
 
 /// Puts a store together. Start with [`Clawstore::builder`].
@@ -42,6 +46,7 @@ pub struct Builder {
     database: Database,
     runtime: Runtime,
     clock: Option<Arc<dyn Clock>>,
+    entropy: Option<Arc<dyn Entropy>>,
 }
 
 /// What opening a database gives: the backend, and the embedded store behind it to be closed at the end.
@@ -50,7 +55,7 @@ type Opened = (Arc<dyn Backend>, Option<Arc<SqliteBackend>>);
 impl Builder {
     pub(crate) fn new() -> Self {
         let database = Database::directory("./clawstore-data");
-        Self { config: Config::default(), database, runtime: Runtime::default(), clock: None }
+        Self { config: Config::default(), database, runtime: Runtime::default(), clock: None, entropy: None }
     }
 
     /// Settings. Default: [`Config::default`].
@@ -81,6 +86,13 @@ impl Builder {
         self
     }
 
+    /// Where random names (job ids) come from. Default: the machine's generator.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
     /// Opens the store, inside or outside of a tokio context; blocks for as long as the database takes to open.
     ///
     /// # Errors
@@ -94,7 +106,8 @@ impl Builder {
             .wait(async move { Process::start(backend, clock, handle, config).await })
             .ok_or_else(|| OpenError::Actor("the runtime has stopped".into()))?
             .map_err(|error| OpenError::Actor(error.to_string()))?;
-        Ok(Clawstore::new(process, embedded, runtime))
+        let entropy = self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy));
+        Ok(Clawstore::new(process, embedded, runtime, entropy))
     }
 
     /// As [`Builder::open`], without blocking the calling task.
@@ -115,4 +128,14 @@ fn open_database(database: Database) -> Result<Opened, OpenError> {
     };
     let embedded = Arc::new(embedded);
     Ok((Arc::clone(&embedded) as Arc<dyn Backend>, Some(embedded)))
+}
+
+/// The machine's random generator.
+#[derive(Debug)]
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn bits(&self) -> u128 {
+        uuid::Uuid::new_v4().as_u128()
+    }
 }

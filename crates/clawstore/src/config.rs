@@ -12,6 +12,8 @@ use serde::Deserialize;
 
 /// Name of the settings file in the working directory.
 const FILE: &str = "clawstore.toml";
+/// Times from here on are surely mistakes.
+const SECONDS_MAX: u64 = 86_400;
 const MIB: usize = 1024 * 1024;
 
 /// Settings of a process. Start from [`Config::default`] or [`Config::load`].
@@ -137,7 +139,7 @@ fn bad(name: &str, value: impl ToString, expected: &'static str) -> ConfigError 
 fn set_seconds(target: &mut Duration, name: &str, value: Option<u64>) -> Result<(), ConfigError> {
     match value {
         None => Ok(()),
-        Some(0) => Err(bad(name, 0, "at least 1 second")),
+        Some(seconds @ (0 | SECONDS_MAX..)) => Err(bad(name, seconds, "a number of seconds from 1 to 86399")),
         Some(seconds) => {
             *target = Duration::from_secs(seconds);
             Ok(())

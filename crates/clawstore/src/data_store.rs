@@ -84,6 +84,16 @@ impl DataStore {
         stored(&key, entry.as_deref())
     }
 
+    /// `GetAsync` with `UseCache = false`: what the store holds now, for instance after a call whose outcome is unknown.
+    ///
+    /// # Errors
+    /// As [`DataStore::get`].
+    pub async fn get_uncached<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stored<T>>, StoreError> {
+        let key = self.key(key)?.0;
+        let entry = entry_of(self.game.call_uncached(&key).await?);
+        stored(&key, entry.as_deref())
+    }
+
     /// `SetAsync`: returns the version id.
     ///
     /// # Errors

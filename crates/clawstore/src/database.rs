@@ -77,7 +77,7 @@ impl ReadOnly {
         Ok(self.reader.list_stores().await?)
     }
 
-    /// Live keys of a standard store after `after`, at most `limit`, in byte order.
+    /// Live keys of a standard store (an empty name is the global data store) after `after`, at most `limit`, in byte order.
     ///
     /// # Errors
     /// If a name is not legal, or the store cannot be read.
@@ -89,7 +89,7 @@ impl ReadOnly {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let store = Arc::new(StoreId::new(game, StoreKind::Standard, store.as_bytes(), scope.as_bytes())?);
+        let store = store_id(game, store, scope)?;
         let keys = self.reader.list_keys(store, after.map(Into::into), limit).await?;
         Ok(keys.into_iter().map(|key| key.key.to_string()).collect())
     }
@@ -99,8 +99,16 @@ impl ReadOnly {
     /// # Errors
     /// If a name is not legal, or the store cannot be read.
     pub async fn entry(&self, game: GameId, store: &str, scope: &str, key: &str) -> Result<Entry, StoreError> {
-        let store = Arc::new(StoreId::new(game, StoreKind::Standard, store.as_bytes(), scope.as_bytes())?);
+        let store = store_id(game, store, scope)?;
         let key = EntryKey::new(&store, key.as_bytes())?;
         Ok(self.reader.read_entries(vec![key]).await?.pop().unwrap_or_default())
     }
+}
+
+/// The store of a name and scope; an empty name is the global data store.
+fn store_id(game: GameId, store: &str, scope: &str) -> Result<Arc<StoreId>, StoreError> {
+    if store.is_empty() {
+        return Ok(Arc::new(StoreId::global(game)));
+    }
+    Ok(Arc::new(StoreId::new(game, StoreKind::Standard, store.as_bytes(), scope.as_bytes())?))
 }

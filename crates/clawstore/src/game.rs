@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clawstore_actors::{GameStats, ServerIdentity};
 use clawstore_core::GameId;
-use uuid::Uuid;
+use clawstore_core::entropy::Entropy;
 
 use crate::data_store::{DataStore, StoreError};
 use crate::server::{Server, ServerOptions};
@@ -15,11 +15,12 @@ use crate::server::{Server, ServerOptions};
 #[derive(Debug, Clone)]
 pub struct Game {
     inner: Arc<clawstore_actors::Game>,
+    entropy: Arc<dyn Entropy>,
 }
 
 impl Game {
-    pub(crate) fn new(inner: Arc<clawstore_actors::Game>) -> Self {
-        Self { inner }
+    pub(crate) fn new(inner: Arc<clawstore_actors::Game>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { inner, entropy }
     }
 
     /// Which game.
@@ -29,9 +30,13 @@ impl Game {
 
     /// A server: one per VM. Without a job id it gets a random one.
     pub fn server(&self, options: ServerOptions) -> Server {
-        let job_id = options.job_id.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let job_id = options.job_id.unwrap_or_else(|| self.random_job_id());
         let identity = ServerIdentity { job_id, place_id: options.place_id, max_players: options.max_players };
         Server::new(&self.inner, identity)
+    }
+
+    fn random_job_id(&self) -> String {
+        uuid::Builder::from_random_bytes(self.entropy.bits().to_be_bytes()).into_uuid().to_string()
     }
 
     /// A standard store in the default scope, for Rust code: the same data that scripts see.

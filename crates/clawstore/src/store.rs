@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clawstore_actors::{DrainReport, Process};
 use clawstore_core::GameId;
+use clawstore_core::entropy::Entropy;
 use clawstore_sqlite::SqliteBackend;
 use parking_lot::Mutex;
 
@@ -23,6 +24,7 @@ pub struct Clawstore {
     process: Arc<Process>,
     embedded: Option<Arc<SqliteBackend>>,
     runtime: Running,
+    entropy: Arc<dyn Entropy>,
     /// The report of a shutdown that has happened.
     closed: Mutex<Option<DrainReport>>,
 }
@@ -33,17 +35,21 @@ impl Clawstore {
         Builder::new()
     }
 
-    pub(crate) fn new(process: Arc<Process>, embedded: Option<Arc<SqliteBackend>>, runtime: Running) -> Self {
-        Self { process, embedded, runtime, closed: Mutex::new(None) }
+    pub(crate) fn new(
+        process: Arc<Process>,
+        embedded: Option<Arc<SqliteBackend>>,
+        runtime: Running,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { process, embedded, runtime, entropy, closed: Mutex::new(None) }
     }
 
     /// The game of this id: opened by the first call, the same one afterwards. Needs no runtime context.
     ///
     /// # Errors
-    /// If an actor cannot be started.
+    /// If an actor cannot be started, or the store has been shut down.
     pub fn game(&self, id: GameId) -> Result<Game, OpenError> {
-        let game = self.process.game(id).map_err(|error| OpenError::Actor(error.to_string()))?;
-        Ok(Game::new(game))
+        Ok(Game::new(self.process.game(id)?, Arc::clone(&self.entropy)))
     }
 
     /// Why the database will not work again until it is reopened (an fsync error), if so. Writes fail at once then.
@@ -77,7 +83,10 @@ impl Clawstore {
             return report;
         }
         let report = self.process.drain(patience).await;
-        self.close_database();
+        if let Some(embedded) = self.embedded.clone() {
+            // Closing waits for the writer's thread; a task must not.
+            let _ = tokio::task::spawn_blocking(move || embedded.close()).await;
+        }
         *self.closed.lock() = Some(report);
         report
     }

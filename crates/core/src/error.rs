@@ -30,6 +30,8 @@ pub enum ErrorCode {
     ValueTooLarge,
     /// 401
     DataModelNoAccess,
+    /// 501
+    ResponseMalformed,
     /// 502
     RequestRejected,
     /// 511
@@ -52,6 +54,7 @@ impl ErrorCode {
             Self::CantStoreValue => 104,
             Self::ValueTooLarge => 105,
             Self::DataModelNoAccess => 401,
+            Self::ResponseMalformed => 501,
             Self::RequestRejected => 502,
             Self::AttributeSizeTooLarge => 511,
             Self::UserIdLimitExceeded => 512,
@@ -69,6 +72,7 @@ impl ErrorCode {
             Self::CantStoreValue => "CantStoreValue",
             Self::ValueTooLarge => "ValueTooLarge",
             Self::DataModelNoAccess => "DataModelNoAccess",
+            Self::ResponseMalformed => "InternalError",
             Self::RequestRejected => "RequestRejected",
             Self::AttributeSizeTooLarge => "AttributeSizeTooLarge",
             Self::UserIdLimitExceeded => "UserIdLimitExceeded",

@@ -121,17 +121,29 @@ impl<H> VmQueue<H> {
         self.keys.keys()
     }
 
-    /// Runs the update `from` and every later one on `key` again, on `head`, and returns their new results.
-    pub fn rerun(
-        &mut self,
-        key: &EntryKey,
-        from: u64,
-        mut head: Head,
-        transform: &mut impl Transform<Handle = H>,
-    ) -> Vec<Rerun> {
-        let Some(view) = self.keys.get_mut(key) else { return Vec::new() };
+    /// Takes a key's calls out to be run again. Nothing may be pushed for the key until they are back.
+    pub fn detach(&mut self, key: &EntryKey) -> Option<Detached<H>> {
+        self.keys.remove_entry(key).map(|(key, view)| Detached { key, view })
+    }
+
+    /// Puts them back.
+    pub fn attach(&mut self, detached: Detached<H>) {
+        self.keys.insert(detached.key, detached.view);
+    }
+}
+
+/// The unanswered calls of one key, taken out so that transforms can run while the queue is free.
+#[derive(Debug)]
+pub struct Detached<H> {
+    key: EntryKey,
+    view: KeyView<H>,
+}
+
+impl<H> Detached<H> {
+    /// Runs the update `from` and every later one again, on `head`, and returns their new results.
+    pub fn rerun(&mut self, from: u64, mut head: Head, transform: &mut impl Transform<Handle = H>) -> Vec<Rerun> {
         let mut reruns = Vec::new();
-        for call in view.calls.iter().filter(|call| call.writer.op >= from) {
+        for call in self.view.calls.iter().filter(|call| call.writer.op >= from) {
             match &call.call {
                 Call::Plain(request) => head = head.after(call.writer, request, call.at).unwrap_or(head),
                 Call::Update(handle) => {
@@ -146,7 +158,7 @@ impl<H> VmQueue<H> {
                 }
             }
         }
-        view.head = Some(head);
+        self.view.head = Some(head);
         reruns
     }
 }
@@ -186,7 +198,9 @@ mod tests {
         }
         let mut transform = AddOne(0);
         let stored = Head::stored(Arc::new(Entry::default()));
-        let reruns = queue.rerun(&key, 1, stored, &mut transform);
+        let mut detached = queue.detach(&key).expect("calls are open");
+        let reruns = detached.rerun(1, stored, &mut transform);
+        queue.attach(detached);
         assert_eq!(transform.0, 2, "the call before the held one is not run again");
         let bases: Vec<_> =
             reruns.iter().map(|r| (r.op, r.update.as_ref().and_then(|u| u.base).map(|b| b.writer))).collect();

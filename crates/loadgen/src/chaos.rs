@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::random::Random;
-use calls::BUSY;
+use calls::IN_FLIGHT_MIN;
 use check::{Counts, History, State};
 use process::{Event, Process};
 
@@ -260,8 +260,8 @@ impl Harness<'_> {
         if self.totals.early < rounds / ROUNDS_PER_EARLY_KILL {
             bail!("only {} of {rounds} kills came during start-up", self.totals.early);
         }
-        if self.totals.least_in_flight.is_some_and(|least| least < BUSY) {
-            bail!("a kill met {:?} calls in flight, not {BUSY}", self.totals.least_in_flight);
+        if self.totals.least_in_flight.is_some_and(|least| least < IN_FLIGHT_MIN) {
+            bail!("a kill met {:?} calls in flight, not {IN_FLIGHT_MIN}", self.totals.least_in_flight);
         }
         Ok(())
     }

@@ -42,7 +42,9 @@ pub(crate) fn integer(value: &LuaValue, default: i64, position: usize) -> Result
         LuaValue::Number(number) => *number,
         other => return Err(CallError::argument(format_args!("Unable to cast {} to int", type_name(other)))),
     };
-    let rounded = (number + 0.5).floor();
+    // Half up. Adding a half first would itself round, for large numbers.
+    let whole = number.floor();
+    let rounded = if number - whole >= 0.5 { whole + 1.0 } else { whole };
     // Beyond ±2^63 the cast saturates, and the range check of the call refuses it.
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     if rounded.is_nan() {

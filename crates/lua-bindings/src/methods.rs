@@ -9,19 +9,22 @@ pub(crate) mod set_async;
 pub(crate) mod update_async;
 
 use clawstore_core::ops::Reply;
-use clawstore_core::{CallError, EntryKey};
+use clawstore_core::{CallError, EntryKey, ErrorCode};
 use mlua::{AnyUserData, Function, Lua, MultiValue, Value as LuaValue};
 
 use crate::arguments;
 use crate::classes::data_store::DataStore;
 use crate::shared::Shared;
-use crate::vm::{Ended, Started, Vm};
+use crate::vm::{Ended, Started, Ticket, Vm};
 
 /// Names and functions, for registration.
 pub(crate) type Methods = Vec<(&'static str, Function)>;
 
 /// What `call.luau` is told: a state and up to two values.
 type Told = (i32, LuaValue, LuaValue);
+
+/// The state of an open call.
+const OPEN: i32 = 0;
 
 /// A call's arguments: the store, the key, and up to three more.
 pub(crate) struct Arguments {
@@ -87,15 +90,17 @@ pub(crate) fn create(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<Methods> {
     let create = |method: &'static Method| {
         let (starter, finisher) = (Shared::clone(vm), Shared::clone(vm));
         let start = lua.create_function(move |lua, arguments: MultiValue| start(lua, &starter, method, arguments))?;
-        let finish =
-            lua.create_function(move |lua, ticket: u64| finish(lua, &finisher, method, finisher.finish(ticket)))?;
+        let finish = lua.create_function(move |lua, ticket: AnyUserData| {
+            let ended = ticket.borrow::<Ticket>()?.finish();
+            finish(lua, &finisher, method, ended)
+        })?;
         let parts = (start, finish, look.clone(), marks.clone(), shared.clone(), isyieldable.clone(), yields.clone());
         Ok((method.name, wrap.call::<Function>(parts)?))
     };
     METHODS.iter().map(create).collect()
 }
 
-fn start(lua: &Lua, vm: &Vm, method: &'static Method, arguments: MultiValue) -> mlua::Result<Told> {
+fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, arguments: MultiValue) -> mlua::Result<Told> {
     let mut arguments = arguments.into_iter();
     let mut next = || arguments.next().unwrap_or(LuaValue::Nil);
     let LuaValue::UserData(store) = next() else {
@@ -107,10 +112,10 @@ fn start(lua: &Lua, vm: &Vm, method: &'static Method, arguments: MultiValue) -> 
         .and_then(|()| arguments.entry_key())
         .and_then(|key| (method.start)(vm, lua, key, &arguments));
     match started {
-        Ok(Started::Ticket(ticket)) =>
-        {
+        Ok(Started::Ticket(op)) => {
             #[expect(clippy::cast_precision_loss, reason = "a VM makes fewer than 2^53 calls")]
-            Ok((0, LuaValue::Number(ticket as f64), LuaValue::Nil))
+            let number = LuaValue::Number(op as f64);
+            Ok((OPEN, number, LuaValue::UserData(lua.create_any_userdata(Ticket::new(vm, op))?)))
         }
         Ok(Started::Ended(ended)) => finish(lua, vm, method, ended),
         Err(error) => {
@@ -122,7 +127,13 @@ fn start(lua: &Lua, vm: &Vm, method: &'static Method, arguments: MultiValue) -> 
 
 fn finish(lua: &Lua, vm: &Vm, method: &Method, ended: Ended) -> mlua::Result<Told> {
     match ended {
-        Ended::Done(Ok(reply)) => (method.finish)(lua, &reply),
+        Ended::Done(Ok(reply)) => (method.finish)(lua, &reply).or_else(|error| {
+            // A stored value that is not what was ever stored: spec §5.2.
+            let error = ErrorCode::ResponseMalformed
+                .error(format_args!("Can't parse response, data may be corrupted. {error}"));
+            log_error(vm, method, None, &error);
+            raise(lua, &error)
+        }),
         Ended::TransformFailed => Ok(one(LuaValue::Nil)),
         Ended::Done(Err(error)) | Ended::Refused(error) => {
             log_error(vm, method, None, &error);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use clawstore_core::CallError;
 use clawstore_core::entry::Attributes;
 use clawstore_core::key_machine::Head;
 use clawstore_core::ops::Set;
 use clawstore_core::vm_queue::{Transform, TransformFailed};
+use clawstore_core::{CallError, ErrorCode};
 use mlua::{Function, Lua, MultiValue, Value as LuaValue, VmState};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -62,8 +62,7 @@ impl<'a> Runner<'a> {
         Self { lua, vm, failed: Vec::new() }
     }
 
-    fn call(&self, transform: &Function, head: &Head) -> Result<MultiValue, String> {
-        let arguments = self.arguments(head).map_err(|error| error.to_string())?;
+    fn call(&self, transform: &Function, arguments: (LuaValue, LuaValue)) -> Result<MultiValue, String> {
         let deadline = CpuDeadline::start(self.lua, &self.vm.options.interrupt, self.vm.options.transform_cpu);
         let called = self.vm.while_in_transform(|| transform.call::<MultiValue>(arguments));
         let expired = deadline.end();
@@ -103,7 +102,16 @@ impl Transform for Runner<'_> {
     type Handle = Function;
 
     fn run(&mut self, op: u64, transform: &Function, head: &Head) -> Result<Option<Set>, TransformFailed> {
-        match self.call(transform, head) {
+        let arguments = match self.arguments(head) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                let error = ErrorCode::ResponseMalformed
+                    .error(format_args!("Can't parse response, data may be corrupted. {error}"));
+                self.failed.push((op, Ended::Refused(error)));
+                return Err(TransformFailed);
+            }
+        };
+        match self.call(transform, arguments) {
             Err(problem) => {
                 self.vm.log(&format!("Transform function error {problem}"));
                 self.failed.push((op, Ended::TransformFailed));

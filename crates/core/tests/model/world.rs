@@ -402,7 +402,12 @@ impl World {
         }
         let Some((op, ask, head)) = self.vms[vm].asked.pop_front() else { return };
         let mut transform = Append { fails };
-        let reruns: Vec<Rerun> = self.vms[vm].queue.rerun(&self.key, op, head, &mut transform);
+        let queue = &mut self.vms[vm].queue;
+        let reruns: Vec<Rerun> = queue.detach(&self.key).map_or_else(Vec::new, |mut calls| {
+            let reruns = calls.rerun(op, head, &mut transform);
+            queue.attach(calls);
+            reruns
+        });
         for failed in reruns.iter().filter(|rerun| rerun.update.is_none()) {
             let writer = Writer { vm: VmId(vm as u64), op: failed.op };
             let call = self.calls.get_mut(&writer).expect("it was called");

@@ -20,9 +20,11 @@ pub(crate) const VMS: u64 = 2;
 pub(crate) const COROUTINES: u64 = 32;
 /// Callers that are Rust tasks.
 pub(crate) const TASKS: u64 = 64;
-/// Calls that are in flight before a victim counts as busy. All callers call again as soon as they are answered, so
-/// that it stays far above.
-pub(crate) const BUSY: usize = 64;
+/// Calls that every kill of a busy victim must meet in flight.
+pub(crate) const IN_FLIGHT_MIN: usize = 64;
+/// Calls in flight from which a victim counts as busy. All callers call again as soon as they are answered, so that it
+/// stays near their number; the distance to [`IN_FLIGHT_MIN`] is for those that are answered just before the kill.
+pub(crate) const BUSY: usize = 112;
 
 const HOT_KEYS: u64 = 2;
 const COLD_KEYS: u64 = 1_000;

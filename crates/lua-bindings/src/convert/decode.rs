@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mlua::{Lua, Table, Value as LuaValue};
+use mlua::{Lua, LuaString, Table, Value as LuaValue};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{TAG_MARK, TAG_TYPE};
@@ -78,16 +78,16 @@ impl<'de> Visitor<'de> for ToLua<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<LuaValue, A::Error> {
         let table = self.0.create_table().map_err(A::Error::custom)?;
-        let mut first = true;
+        let (mut first, mut marked) = (true, false);
         while let Some(name) = members.next_key_seed(Name)? {
             let value = members.next_value_seed(self)?;
-            if first && value.is_nil() && name == TAG_MARK {
-                return self.tagged(members);
-            }
+            marked |= first && value.is_nil() && name == TAG_MARK;
             first = false;
             self.set(&table, &name, value)?;
         }
-        Ok(LuaValue::Table(table))
+        // What other programs store may begin so too: it is a tag only if it is a whole one.
+        let tagged = if marked { self.tagged(&table).map_err(A::Error::custom)? } else { None };
+        Ok(tagged.unwrap_or(LuaValue::Table(table)))
     }
 }
 
@@ -99,21 +99,20 @@ impl ToLua<'_> {
         table.raw_set(name, value).map_err(E::custom)
     }
 
-    /// The rest of an object that began with `"m": null`.
-    fn tagged<'de, A: MapAccess<'de>>(self, mut members: A) -> Result<LuaValue, A::Error> {
-        let (mut kind, mut payload) = (String::new(), String::new());
-        while let Some((name, text)) = members.next_entry::<Cow<'_, str>, String>()? {
-            if name == TAG_TYPE { kind = text } else { payload = text }
-        }
-        match (kind.as_str(), payload.as_str()) {
-            ("numeric", "nan") => Ok(LuaValue::Number(f64::NAN)),
-            ("numeric", "inf") => Ok(LuaValue::Number(f64::INFINITY)),
-            ("numeric", "-inf") => Ok(LuaValue::Number(f64::NEG_INFINITY)),
-            ("buffer", base64) => {
-                let bytes = STANDARD.decode(base64).map_err(A::Error::custom)?;
-                self.0.create_buffer(bytes).map(LuaValue::Buffer).map_err(A::Error::custom)
+    /// The value that a tagged object stands for.
+    fn tagged(self, members: &Table) -> mlua::Result<Option<LuaValue>> {
+        let text =
+            |name: &str| members.raw_get::<Option<LuaString>>(name).ok().flatten().map(|text| text.to_string_lossy());
+        let number = |number| Ok(Some(LuaValue::Number(number)));
+        match (text(TAG_TYPE).as_deref(), text("v").as_deref(), text("base64")) {
+            (Some("numeric"), Some("nan"), _) => number(f64::NAN),
+            (Some("numeric"), Some("inf"), _) => number(f64::INFINITY),
+            (Some("numeric"), Some("-inf"), _) => number(f64::NEG_INFINITY),
+            (Some("buffer"), _, Some(base64)) => {
+                let bytes = STANDARD.decode(base64).map_err(mlua::Error::external)?;
+                self.0.create_buffer(bytes).map(|buffer| Some(LuaValue::Buffer(buffer)))
             }
-            (kind, _) => Err(A::Error::custom(format_args!("unknown tag {kind:?} in a stored value"))),
+            _ => Ok(None),
         }
     }
 }

@@ -188,8 +188,8 @@ impl Encoder {
             }
             Ok(())
         });
-        if let (Err(_), Some(bad)) = (walked, bad) {
-            return Err(bad);
+        if walked.is_err() {
+            return Err(bad.unwrap_or(Bad::Kind("Dictionary")));
         }
         if next <= length {
             // Holes, or elements out of order: look each one up.
@@ -225,8 +225,8 @@ impl Encoder {
             }
             Ok(())
         });
-        if let (Err(_), Some(bad)) = (walked, bad) {
-            return Err(bad);
+        if walked.is_err() {
+            return Err(bad.unwrap_or(Bad::Kind("Dictionary")));
         }
         if first {
             // An empty table is an empty array (spec §4).
