@@ -9,7 +9,7 @@ use clawstore_core::{CallError, Outcome};
 
 use super::*;
 use crate::process::GameError;
-use crate::slot::Activation;
+use crate::slot::{Activation, Slot};
 
 const READER: Writer = Writer { vm: VmId(77), op: 1 };
 
@@ -17,6 +17,10 @@ fn submit_to(game: &Arc<Game>, key: &EntryKey, request: Request) -> oneshot::Rec
     let (reply, answer) = oneshot::channel();
     game.submit(key, READER, Timestamp::default(), request, ReplyTo::Task(reply));
     answer
+}
+
+fn is_dead(slot: &Slot) -> bool {
+    matches!(&slot.lock().activation, Activation::Live(actor) if actor.get_status() == ractor::ActorStatus::Stopped)
 }
 
 async fn read_uncached(world: &World, key: &str) -> CallResult {
@@ -43,14 +47,7 @@ async fn a_key_whose_dead_actors_writes_expired_lives_again() {
         actor.kill();
     }
     soon(async {
-        loop {
-            let state = slot.lock();
-            if let Activation::Live(actor) = &state.activation
-                && actor.get_status() == ractor::ActorStatus::Stopped
-            {
-                return;
-            }
-            drop(state);
+        while !is_dead(&slot) {
             tokio::task::yield_now().await;
         }
     })
