@@ -80,7 +80,7 @@ impl Game {
 
     /// Puts a message where it will be taken in order; gives it back with the reason if the key takes none.
     fn deliver(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut SlotState, msg: KeyMsg) -> Option<(KeyMsg, CallError)> {
-        slot.last_used.store(self.sweeps.load(Ordering::Relaxed), Ordering::Relaxed);
+        slot.last_used.store(self.seconds.load(Ordering::Relaxed), Ordering::Relaxed);
         match &mut state.activation {
             Activation::Live(actor) => {
                 // The actor has died: the message comes back and starts the next activation.
@@ -119,7 +119,7 @@ impl Game {
         key: &EntryKey,
         writer: Writer,
         use_cache: bool,
-        reply: ReplyTo,
+        reply: impl FnOnce() -> ReplyTo,
     ) -> Option<CallResult> {
         if self.is_closed() {
             return Some(Err(CallError::closing()));
@@ -129,7 +129,7 @@ impl Game {
                 return Err(Ok(Reply::Entry(entry)));
             }
             let permit = self.admit(&Request::Get).map_err(|(_, error)| Err(error))?;
-            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
+            let caller = CallPort::new(reply(), Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
             let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
             if matches!(state.activation, Activation::Live(_) | Activation::Activating(_)) {
                 let op = Box::new(Op { writer, at, deadline, request: Request::Get, caller });
@@ -151,7 +151,7 @@ impl Game {
     fn at_hand(&self, slot: &Slot, state: &SlotState, use_cache: bool) -> Option<Arc<Entry>> {
         let fresh = match state.activation {
             Activation::Live(_) => {
-                slot.last_used.store(self.sweeps.load(Ordering::Relaxed), Ordering::Relaxed);
+                slot.last_used.store(self.seconds.load(Ordering::Relaxed), Ordering::Relaxed);
                 !slot.has_unsettled()
             }
             Activation::Vacant | Activation::Quarantined(_) => {
@@ -211,7 +211,7 @@ impl Game {
         let (reply, answer) = oneshot::channel();
         let reply = ReplyTo::Task(reply);
         if request == Request::Get {
-            if let Some(result) = self.read(key, writer, use_cache, reply) {
+            if let Some(result) = self.read(key, writer, use_cache, || reply) {
                 return result;
             }
         } else {

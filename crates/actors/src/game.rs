@@ -115,8 +115,8 @@ pub struct Game {
     pub(crate) supervisor: ActorRef<()>,
     pub(crate) latency: Arc<Latency>,
     pub(crate) active_keys: AtomicUsize,
-    /// Counts sweeps: the clock of `Slot::last_used`.
-    pub(crate) sweeps: std::sync::atomic::AtomicU32,
+    /// Seconds since the game was opened: the clock of `Slot::last_used`.
+    pub(crate) seconds: std::sync::atomic::AtomicU32,
     /// Keys whose machine wants ticks.
     pub(crate) ticking: Mutex<Vec<Arc<Slot>>>,
     /// Memory is short: the next tick sweeps.
@@ -198,7 +198,7 @@ impl Game {
             supervisor,
             latency,
             active_keys: AtomicUsize::new(0),
-            sweeps: std::sync::atomic::AtomicU32::new(0),
+            seconds: std::sync::atomic::AtomicU32::new(0),
             ticking: Mutex::new(Vec::new()),
             sweep_soon: AtomicBool::new(false),
             flights: AtomicU64::new(0),

@@ -7,7 +7,9 @@
 //! that was sent to them before is gathered too (`decisions.md` 5).
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use clawstore_core::backend::{Backend, BackendError, BackendErrorKind, Batch, BatchRow, RowOutcome};
@@ -177,11 +179,14 @@ impl LaneActor {
         )]
         tokio::spawn(async move {
             let sent = Instant::now();
-            let commit = tokio::spawn(async move { backend.commit_batch(batch).await });
-            let result = commit.await.unwrap_or_else(|fault| {
-                // The backend panicked in the middle of a commit: what it has done cannot be known.
-                Err(BackendError::new(BackendErrorKind::Halted, format_args!("The store failed: {fault}")))
-            });
+            let mut commit = backend.commit_batch(batch);
+            let result = std::future::poll_fn(|context| {
+                // A backend that panics in the middle of a commit: what it has done cannot be known.
+                catch_unwind(AssertUnwindSafe(|| commit.as_mut().poll(context))).unwrap_or_else(|_| {
+                    Poll::Ready(Err(BackendError::new(BackendErrorKind::Halted, "The store failed in a commit.")))
+                })
+            })
+            .await;
             let _ = me.cast(LaneMsg::Outcome(result, sent.elapsed()));
         });
     }

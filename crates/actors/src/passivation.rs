@@ -25,8 +25,10 @@ use crate::slot::{Activation, KeyMsg, Slot};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// Ticks between two sweeps of the directory.
-const TICKS_PER_SWEEP: u32 = 10;
+/// Ticks of one second: the unit of `Slot::last_used`.
+const TICKS_PER_SECOND: u32 = 10;
+/// Ticks between two sweeps of the directory. A sweep looks at every key; above the byte ceiling it comes at once.
+const TICKS_PER_SWEEP: u32 = 50;
 /// A sweep above the ceiling goes down to this share of it, so that it is not needed again at once.
 const SWEEP_TO: f64 = 0.9;
 
@@ -45,11 +47,10 @@ async fn sweep_until_stopped(game: Weak<Game>) {
         let Some(game) = game.upgrade().filter(|game| !game.is_stopped()) else { return };
         game.tick_keys();
         let _ = game.flusher.cast(FlusherMsg::Expire);
-        let is_due = tick.is_multiple_of(TICKS_PER_SWEEP);
-        if is_due {
-            game.sweeps.fetch_add(1, Ordering::Relaxed);
+        if tick.is_multiple_of(TICKS_PER_SECOND) {
+            game.seconds.fetch_add(1, Ordering::Relaxed);
         }
-        if game.sweep_soon.swap(false, Ordering::Relaxed) || is_due {
+        if game.sweep_soon.swap(false, Ordering::Relaxed) || tick.is_multiple_of(TICKS_PER_SWEEP) {
             game.sweep();
         }
     }
@@ -104,8 +105,8 @@ impl Game {
 
     /// Takes out what is idle, then, if memory is short, what was used longest ago.
     pub(crate) fn sweep(&self) {
-        let sweep = self.sweeps.load(Ordering::Relaxed);
-        let idle_sweeps = u32::try_from(self.config.idle_before_passivation.as_secs()).unwrap_or(u32::MAX).max(1);
+        let now = self.seconds.load(Ordering::Relaxed);
+        let idle_seconds = u32::try_from(self.config.idle_before_passivation.as_secs()).unwrap_or(u32::MAX).max(1);
         let (mut resident, mut idle, mut expired) = (0, Vec::new(), Vec::new());
         self.directory.for_each(|slot| {
             let (bytes, is_live, is_expired) = self.weigh(slot);
@@ -130,7 +131,7 @@ impl Game {
         let target = if resident > ceiling { (ceiling as f64 * SWEEP_TO) as usize } else { usize::MAX };
         idle.sort_unstable_by_key(|key| key.last_used);
         for key in idle {
-            if resident > target || sweep.saturating_sub(key.last_used) > idle_sweeps {
+            if resident > target || now.saturating_sub(key.last_used) > idle_seconds {
                 self.passivate(&key.slot);
                 resident -= key.bytes;
             }

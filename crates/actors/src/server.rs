@@ -83,8 +83,7 @@ impl Server {
     /// `GetAsync`. A value that is owned here, or was read less than 4 s ago, is found at once. Never blocks.
     pub fn read(&self, key: &EntryKey, use_cache: bool) -> Found {
         let writer = self.next_writer();
-        let reply = ReplyTo::Vm(Arc::clone(&self.inbox), writer.op);
-        match self.game.read(key, writer, use_cache, reply) {
+        match self.game.read(key, writer, use_cache, || ReplyTo::Vm(Arc::clone(&self.inbox), writer.op)) {
             Some(result) => Found::Now(result),
             None => Found::Later(writer.op),
         }

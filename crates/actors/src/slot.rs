@@ -73,7 +73,7 @@ pub(crate) struct Slot {
     pub(crate) unsettled: AtomicU32,
     /// A row ended in a way that leaves the stored state unknown here: reads wait until it has been read again.
     pub(crate) reads_wait: AtomicBool,
-    /// Sweep at which the key was last used.
+    /// Second at which the key was last used.
     pub(crate) last_used: AtomicU32,
     /// It is on the game's list of keys whose machine wants ticks.
     pub(crate) wants_ticks: AtomicBool,

@@ -10,7 +10,7 @@ pub(crate) mod update_async;
 
 use clawstore_core::ops::Reply;
 use clawstore_core::{CallError, EntryKey, ErrorCode};
-use mlua::{AnyUserData, Function, Lua, MultiValue, Value as LuaValue};
+use mlua::{AnyUserData, Function, Lua, Value as LuaValue};
 
 use crate::arguments;
 use crate::classes::data_store::DataStore;
@@ -25,6 +25,9 @@ type Told = (i32, LuaValue, LuaValue);
 
 /// The state of an open call.
 const OPEN: i32 = 0;
+
+/// What a script passes: the store, the key, and up to three more.
+type Passed = (LuaValue, LuaValue, LuaValue, LuaValue, LuaValue);
 
 /// A call's arguments: the store, the key, and up to three more.
 pub(crate) struct Arguments {
@@ -89,7 +92,7 @@ pub(crate) fn create(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<Methods> {
     let (marks, shared) = (vm.marks(), lua.create_table_from([("round", 0)])?);
     let create = |method: &'static Method| {
         let (starter, finisher) = (Shared::clone(vm), Shared::clone(vm));
-        let start = lua.create_function(move |lua, arguments: MultiValue| start(lua, &starter, method, arguments))?;
+        let start = lua.create_function(move |lua, passed: Passed| start(lua, &starter, method, passed))?;
         let finish = lua.create_function(move |lua, ticket: AnyUserData| {
             let ended = ticket.borrow::<Ticket>()?.finish();
             finish(lua, &finisher, method, ended)
@@ -100,13 +103,11 @@ pub(crate) fn create(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<Methods> {
     METHODS.iter().map(create).collect()
 }
 
-fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, arguments: MultiValue) -> mlua::Result<Told> {
-    let mut arguments = arguments.into_iter();
-    let mut next = || arguments.next().unwrap_or(LuaValue::Nil);
-    let LuaValue::UserData(store) = next() else {
+fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, passed: Passed) -> mlua::Result<Told> {
+    let (LuaValue::UserData(store), key, second, third, fourth) = passed else {
         return raise(lua, &CallError::argument("Expected ':' not '.' calling member function"));
     };
-    let arguments = Arguments { store, key: next(), rest: [next(), next(), next()] };
+    let arguments = Arguments { store, key, rest: [second, third, fourth] };
     let started = vm
         .check_callable()
         .and_then(|()| arguments.entry_key())

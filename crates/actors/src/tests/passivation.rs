@@ -13,7 +13,7 @@ async fn idle_keys_leave_and_come_back() {
         world.call(&format!("k{k}"), set(k)).await.unwrap();
     }
     assert_eq!(active(&world), 10);
-    world.game.sweeps.fetch_add(4, std::sync::atomic::Ordering::Relaxed);
+    world.game.seconds.fetch_add(4, std::sync::atomic::Ordering::Relaxed);
     soon(async {
         while active(&world) > 0 {
             world.game.sweep();
@@ -43,8 +43,8 @@ async fn above_the_ceiling_the_longest_unused_leave_first() {
         world.call(&format!("k{k}"), set(k)).await.unwrap();
     }
     for k in 0..10 {
-        // Used again, later than the others: a sweep is the unit of time here.
-        world.game.sweeps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        // Used again, later than the others: a second is the unit of time here.
+        world.game.seconds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         world.call(&format!("k{k}"), increment(0)).await.unwrap();
     }
     soon(async {
@@ -70,7 +70,7 @@ async fn a_dirty_key_stays() {
     let write = world.submit(1, 1, "k", increment(1));
     let mut started = world.gate.commits_started();
     soon(started.wait_for(|&n| n >= 2)).await.unwrap();
-    world.game.sweeps.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
+    world.game.seconds.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
     world.game.sweep();
     assert_eq!(active(&world), 1, "A5");
     world.gate.release();

@@ -90,7 +90,7 @@ async fn deadlines_hold_while_a_key_is_being_loaded() {
     world.gate.hold_reads();
     let write = world.submit(1, 1, "cold", set(1));
     let (reply, read) = oneshot::channel();
-    assert!(world.game.read(&key_of("unread"), READER, true, ReplyTo::Task(reply)).is_none());
+    assert!(world.game.read(&key_of("unread"), READER, true, || ReplyTo::Task(reply)).is_none());
     world.gate.wait_reads_started(1).await;
     world.clock.advance(Duration::from_secs(31));
     assert_eq!(soon(write).await.unwrap().expect_err("late").outcome, Outcome::Fail);
