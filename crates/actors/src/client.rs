@@ -113,6 +113,14 @@ impl Game {
         }
     }
 
+    /// The durable value of a key, if a read may be answered with it now.
+    pub(crate) fn read_at_hand(&self, key: &EntryKey, use_cache: bool) -> Option<Arc<Entry>> {
+        if self.is_closed() {
+            return None;
+        }
+        self.directory.look(key, |slot| self.at_hand(slot, &slot.lock(), use_cache))
+    }
+
     /// Reads: `Some` if the value is at hand, else the answer goes to `reply` (`decisions.md` 9).
     pub(crate) fn read(
         self: &Arc<Self>,

@@ -33,6 +33,11 @@ impl Directory {
         Arc::clone(&slot)
     }
 
+    /// Looks at the slot of a key, if it has one, without taking hold of it: for reads that are answered at once.
+    pub(crate) fn look<R>(&self, key: &EntryKey, f: impl FnOnce(&Slot) -> Option<R>) -> Option<R> {
+        self.slots.get(key).and_then(|slot| f(&slot))
+    }
+
     /// The slot of a key, if it has one.
     pub(crate) fn existing(&self, key: &EntryKey) -> Option<Arc<Slot>> {
         self.slots.get(key).map(|slot| Arc::clone(&slot))

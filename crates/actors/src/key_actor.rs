@@ -6,6 +6,7 @@
 //! What is durable is read from the slot's cell before each step instead of being sent as a message per key and batch:
 //! the flusher has put it there before it answered anyone (`docs/adr/0004`).
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +38,13 @@ pub(crate) struct KeyActor {
 
 pub(crate) struct KeyState {
     machine: KeyMachine<CallPort>,
-    effects: Vec<Effect<CallPort>>,
+}
+
+type Effects = Vec<Effect<CallPort>>;
+
+thread_local! {
+    /// Room for the effects of one step: one per thread instead of one per key, whose memory counts.
+    static SCRATCH: Cell<Effects> = const { Cell::new(Vec::new()) };
 }
 
 impl KeyActor {
@@ -46,7 +53,7 @@ impl KeyActor {
     }
 
     /// True if the step panicked.
-    fn step(&self, state: &mut KeyState, msg: KeyMsg) -> bool {
+    fn step(&self, state: &mut KeyState, msg: KeyMsg, effects: &mut Effects) -> bool {
         if let Input::Reloaded(number, entry) = &msg
             && state.machine.awaits_reload(*number)
         {
@@ -55,7 +62,7 @@ impl KeyActor {
         }
         let durable = self.slot.lock().durable.revision;
         let was_recalling = state.machine.is_recalling();
-        let KeyState { machine, effects } = state;
+        let machine = &mut state.machine;
         let stepped = catch_unwind(AssertUnwindSafe(|| {
             let now = self.game.clock.now();
             machine.step(now, Input::Persisted(durable), effects);
@@ -63,7 +70,7 @@ impl KeyActor {
         }));
         if stepped.is_err() {
             // The panicking call was dropped on the way out, which answered it: FAIL.
-            self.recover(state);
+            self.recover(state, effects);
         } else if was_recalling && !state.machine.is_recalling() {
             self.slot.reads_wait.store(false, Ordering::Release);
         }
@@ -71,12 +78,12 @@ impl KeyActor {
     }
 
     /// Starts over from the durable state and what the flusher has.
-    fn recover(&self, state: &mut KeyState) {
+    fn recover(&self, state: &mut KeyState, effects: &mut Effects) {
         counter!(KEY_PANICS_TOTAL).increment(1);
         tracing::error!(target: TRACE_KEYS, key = %self.slot.key, "a call on the key panicked and was failed");
         let fresh = KeyMachine::new(self.game.config.retention, Arc::default());
         let broken = std::mem::replace(&mut state.machine, fresh);
-        state.machine = broken.rebuild(&mut state.effects);
+        state.machine = broken.rebuild(effects);
     }
 
     fn publish_head(&self, machine: &KeyMachine<CallPort>) {
@@ -91,8 +98,7 @@ impl KeyActor {
         }
     }
 
-    fn execute(&self, me: &ActorRef<KeyMsg>, state: &mut KeyState) {
-        let KeyState { machine, effects } = state;
+    fn execute(&self, me: &ActorRef<KeyMsg>, machine: &KeyMachine<CallPort>, effects: &mut Effects) {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Submit(mut item) => {
@@ -163,13 +169,15 @@ impl Actor for KeyActor {
 
     async fn pre_start(&self, _me: ActorRef<KeyMsg>, activated: Activated) -> Result<KeyState, ActorProcessingErr> {
         let machine = KeyMachine::new(self.game.config.retention, activated.entry);
-        Ok(KeyState { machine, effects: Vec::new() })
+        Ok(KeyState { machine })
     }
 
     async fn handle(&self, me: ActorRef<KeyMsg>, msg: KeyMsg, state: &mut KeyState) -> Result<(), ActorProcessingErr> {
-        let panicked = self.step(state, msg);
+        let mut effects = SCRATCH.take();
+        let panicked = self.step(state, msg, &mut effects);
         self.publish_head(&state.machine);
-        self.execute(&me, state);
+        self.execute(&me, &state.machine, &mut effects);
+        SCRATCH.set(effects);
         if panicked {
             self.quarantine_if_due(&me);
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clawstore_core::clock::Timestamp;
 use clawstore_core::key_machine::{Head, Input, Rerun, VmId, Writer};
-use clawstore_core::ops::{CallResult, Request};
+use clawstore_core::ops::{CallResult, Reply, Request};
 use clawstore_core::{EntryKey, GameId};
 
 use crate::call_port::ReplyTo;
@@ -82,6 +82,9 @@ impl Server {
 
     /// `GetAsync`. A value that is owned here, or was read less than 4 s ago, is found at once. Never blocks.
     pub fn read(&self, key: &EntryKey, use_cache: bool) -> Found {
+        if let Some(entry) = self.game.read_at_hand(key, use_cache) {
+            return Found::Now(Ok(Reply::Entry(entry)));
+        }
         let writer = self.next_writer();
         match self.game.read(key, writer, use_cache, || ReplyTo::Vm(Arc::clone(&self.inbox), writer.op)) {
             Some(result) => Found::Now(result),

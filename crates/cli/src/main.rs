@@ -26,6 +26,10 @@ use crate::args::{Arguments, Command};
 use crate::console::{Console, LogWriter};
 use crate::exit::Exit;
 
+/// Calls are made on the game thread and settled on the store's: glibc's allocator frees across threads slowly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What is logged unless `RUST_LOG` says otherwise. ractor logs each actor that is told to stop.
 const LOG_FILTER: &str = "warn,ractor=warn";
 

@@ -1,7 +1,7 @@
 //! Figures, each beside its baseline from the same run.
 //!
 //! Owns: which figures there are, in which order, and how often each side is measured. Does not own: how one is measured
-//! (`writes`, `reads`, `polling`, `memory`), the baselines (`bare`), how they are shown (`report`).
+//! (`writes`, `reads`, `polling`, `ticks`, `memory`), the baselines (`bare`), how they are shown (`report`).
 //!
 //! Both sides of a figure: same directory and file system, keys, bytes, pragmas, prepared statement and order of access,
 //! in turns of equal length that alternate. The figure is the median of the turns. Nothing is paced: an answered call is
@@ -14,6 +14,7 @@ mod polling;
 mod reads;
 mod report;
 mod script;
+mod ticks;
 mod writes;
 
 use std::fs::File;
@@ -139,6 +140,7 @@ fn measure(options: &BenchOptions) -> LocalResult<()> {
     writes::run(&mut bench, dir.path())?;
     reads::run(&mut bench, dir.path())?;
     polling::run(&mut bench)?;
+    ticks::run(&mut bench)?;
     memory::run(&mut bench, dir.path())?;
     println!("{:.0} s", begun.elapsed().as_secs_f64());
     if let Some(file) = &options.json {

@@ -1,9 +1,10 @@
 //! A backend that stores nothing.
 //!
-//! Owns: commits that are not answered until it is released, and are then answered without being done. Does not own:
-//! anything but that.
+//! Owns: commits that are answered, without being done, after a while or when it is released. Does not own: anything but
+//! that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clawstore_core::backend::{Backend, BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries};
 use clawstore_core::{Entry, EntryKey, StoreId};
@@ -13,12 +14,19 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(super) struct Discard {
     released: watch::Sender<bool>,
+    /// How long a commit takes at most.
+    delay: Duration,
 }
 
 impl Discard {
     /// Holds every commit from the first on.
     pub(super) fn holding() -> Arc<Self> {
-        Arc::new(Self { released: watch::Sender::new(false) })
+        Self::slow(Duration::MAX)
+    }
+
+    /// Answers each commit after `delay`, one after the other.
+    pub(super) fn slow(delay: Duration) -> Arc<Self> {
+        Arc::new(Self { released: watch::Sender::new(delay.is_zero()), delay })
     }
 
     pub(super) fn release(&self) {
@@ -35,8 +43,9 @@ impl ReadEntries for Discard {
 impl CommitBatches for Discard {
     fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>> {
         Box::pin(async move {
-            // The sender lives as long as this.
-            let _ = self.released.subscribe().wait_for(|released| *released).await;
+            // Either end will do: the time is up, or it is released (the sender lives as long as this).
+            let mut released = self.released.subscribe();
+            let _ = tokio::time::timeout(self.delay, released.wait_for(|released| *released)).await;
             Ok(vec![RowOutcome::Committed; batch.rows.len()])
         })
     }

@@ -7,6 +7,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use clawstore_loadgen::bench::{BenchOptions, memory, run};
 
+/// The allocator of the `clawstore` program, for both sides of every figure.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(about = "Measures the embedded store beside bare SQLite", args_conflicts_with_subcommands = true)]
 struct Arguments {

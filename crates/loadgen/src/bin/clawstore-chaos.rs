@@ -7,6 +7,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use clawstore_loadgen::chaos::{ChaosOptions, run, verifier, victim};
 
+/// The allocator of the `clawstore` program, for both sides of every figure.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(
     about = "Kills a busy embedded store with kill -9 and checks what is left",
