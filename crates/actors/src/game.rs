@@ -252,7 +252,12 @@ impl Game {
     }
 
     pub(crate) fn is_halted(&self) -> bool {
-        self.halted.get().is_some()
+        self.halted().is_some()
+    }
+
+    /// Why the store will not work again until it is reopened (an fsync error), if so.
+    pub fn halted(&self) -> Option<&str> {
+        self.halted.get().map(String::as_str)
     }
 
     pub(crate) fn ended_since(&self, before: DrainReport) -> DrainReport {

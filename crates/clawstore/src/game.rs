@@ -55,6 +55,11 @@ impl Game {
         DataStore::open(Arc::clone(&self.inner), name, scope)
     }
 
+    /// Why the store will not work again until it is reopened (an fsync error), if so. Writes fail at once then.
+    pub fn halted(&self) -> Option<&str> {
+        self.inner.halted()
+    }
+
     /// Figures as of now; percentiles since the last look.
     pub fn stats(&self) -> GameStats {
         self.inner.stats()

@@ -16,13 +16,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clawstore::clock::{Clock, Moment};
-use clawstore::{Clawstore, Config, DrainReport, Game, GameId, OpenError, SystemClock};
+use clawstore::{Clawstore, Config, DrainReport, GameId, OpenError, SystemClock};
 use clawstore_luau::RuntimeError;
 use parking_lot::Mutex;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::RunArguments;
-use crate::block_on::block_on;
 use crate::console::Console;
 use crate::exit::{Exit, LoadError};
 use crate::run::host::{Closed, Host};
@@ -49,14 +48,13 @@ pub(crate) fn run(arguments: &RunArguments, console: &Arc<Mutex<Console>>) -> an
     console.lock().note(&format!("closing: {end}"));
     let closed = host.close(end);
 
-    let health = probe(&game);
     let stats = game.stats();
     let report = store.shutdown(SHUTDOWN.saturating_sub(clock.now().since(begun)));
     console.lock().note(&ending(&clock, begun, stats.saves, report));
-    if let Err(error) = &health {
-        console.lock().note(&format!("the store has failed: {error}"));
+    if let Some(why) = store.halted() {
+        console.lock().note(&format!("the store has failed: {why}"));
     }
-    Ok(exit(&closed, health.is_ok() && report.unknown == 0, console))
+    Ok(exit(&closed, store.halted().is_none() && report.unknown == 0, console))
 }
 
 fn not_loaded(error: RuntimeError) -> LoadError {
@@ -76,16 +74,6 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
         .and_then(|_| signal_hook::flag::register(SIGTERM, Arc::clone(&stop)))
         .context("signals cannot be caught")?;
     Ok(stop)
-}
-
-/// Reads past every cache: a store that has failed refuses it, and also cannot have saved what it was given last.
-fn probe(game: &Game) -> Result<(), clawstore::StoreError> {
-    let store = game.data_store("clawstore")?;
-    // Whether there is such a key, and of which type, does not matter.
-    match block_on(store.get::<bool>("probe")) {
-        Ok(_) | Err(clawstore::StoreError::Type { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 fn opening(arguments: &RunArguments, scripts: usize) -> String {

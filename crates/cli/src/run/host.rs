@@ -41,6 +41,7 @@ pub(super) enum End {
     MaxReal,
     LastPlayerLeft,
     NothingLeft,
+    StoreFailed,
 }
 
 impl fmt::Display for End {
@@ -51,6 +52,7 @@ impl fmt::Display for End {
             Self::MaxReal => "the time of --max-real is over",
             Self::LastPlayerLeft => "the last player has left",
             Self::NothingLeft => "nothing is left to run",
+            Self::StoreFailed => "the store has failed",
         })
     }
 }
@@ -60,6 +62,7 @@ impl End {
         match self {
             Self::Signal | Self::Until | Self::MaxReal => CloseReason::DeveloperShutdown,
             Self::LastPlayerLeft | Self::NothingLeft => CloseReason::ServerEmpty,
+            Self::StoreFailed => CloseReason::Unknown,
         }
     }
 }
@@ -146,7 +149,9 @@ impl Host {
     }
 
     fn end(&self) -> Option<End> {
-        if self.output.until_is_seen() {
+        if self.game.halted().is_some() {
+            Some(End::StoreFailed)
+        } else if self.output.until_is_seen() {
             Some(End::Until)
         } else if self.stop.load(Ordering::Relaxed) {
             Some(End::Signal)
