@@ -30,6 +30,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 /// How long calls that were fired and forgotten may go on after the last `BindToClose` function has returned.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
+/// Most memory of the scripts' VM: a script that takes more gets an error, and the machine stays well.
+const VM_MEMORY_BYTES: usize = 1024 * 1024 * 1024;
 /// `Players.MaxPlayers`, unless more are simulated.
 const MAX_PLAYERS: u32 = 50;
 
@@ -268,6 +270,7 @@ fn runtime_options(
     server.job_id().clone_into(&mut options.job_id);
     options.max_players = arguments.players.max(MAX_PLAYERS);
     options.start_time = start_time;
+    options.memory_limit = Some(VM_MEMORY_BYTES);
     options
 }
 

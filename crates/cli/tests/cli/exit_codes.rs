@@ -80,6 +80,14 @@ fn a_folder_runs_its_server_scripts() {
 }
 
 #[test]
+fn a_script_that_takes_all_memory_gets_an_error() {
+    let place = Place::new();
+    let ended =
+        place.run("local all = {} while true do table.insert(all, string.rep(#all, 1000000)) end", &["--no-status"]);
+    ended.expect(1);
+}
+
+#[test]
 fn close_functions_that_take_longer_than_30_s_are_4() {
     let place = Place::new();
     let source = format!(
