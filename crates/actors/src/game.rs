@@ -180,9 +180,8 @@ impl Game {
             process.config.call_deadline,
         );
         // `spawn_instant`: both have nothing to do before they start, so there is no failure that could be hidden.
-        let (flusher, _) = ActorRuntime::spawn_instant(None, flusher, ())?;
+        let (flusher, _) = ActorRuntime::spawn_linked_instant(None, flusher, (), process.lane.get_cell())?;
         let (supervisor, _) = ActorRuntime::spawn_instant(None, KeySupervisor, ())?;
-        flusher.get_cell().link(process.lane.get_cell());
         let _ = process.lane.cast(LaneMsg::Register(id, flusher.clone()));
         let game = Permits::new(process.config.pending_bytes_per_game);
         let game = Arc::new(Self {

@@ -231,7 +231,10 @@ impl Actor for LaneActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(actor, _) => self.flusher_ended(&me, state, actor.get_id(), true),
-            SupervisionEvent::ActorTerminated(actor, ..) => self.flusher_ended(&me, state, actor.get_id(), false),
+            // Only a game that closes tells its flusher to stop, and gives no reason; ractor says "killed".
+            SupervisionEvent::ActorTerminated(actor, _, reason) => {
+                self.flusher_ended(&me, state, actor.get_id(), reason.is_some());
+            }
             _ => {}
         }
         Ok(())

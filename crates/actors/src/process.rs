@@ -4,7 +4,7 @@
 //! everything at shutdown. Does not own: the tokio runtime, the backend's life.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,11 +16,13 @@ use clawstore_core::versioning::Retention;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorRef, SpawnErr};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::admission::Permits;
 use crate::game::Game;
 use crate::lane::{LaneActor, LaneMsg};
+use crate::metric_definitions::TRACE_BATCHES;
 use crate::reads::Reader;
 
 /// Settings with their defaults (`decisions.md` 23).
@@ -64,6 +66,16 @@ pub struct DrainReport {
     pub unknown: u64,
 }
 
+/// Nobody writes without a lane: if it dies, the store stops, and calls fail at once instead of at their deadline.
+async fn watch_lane(ended: JoinHandle<()>, draining: Arc<AtomicBool>, halted: Arc<OnceLock<String>>) {
+    // How it ended does not matter, only that nobody told it to.
+    let _ = ended.await;
+    if !draining.load(Ordering::Acquire) {
+        tracing::error!(target: TRACE_BATCHES, "the lane died: the store stops");
+        halted.get_or_init(|| "the lane died".to_owned());
+    }
+}
+
 /// How long a drain waits for VMs to run updates that lost a race.
 const VM_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the answers of an aborted drain may take to reach their callers.
@@ -79,6 +91,8 @@ pub struct Process {
     pub(crate) lane: ActorRef<LaneMsg>,
     pub(crate) reader: Reader,
     pub(crate) halted: Arc<OnceLock<String>>,
+    /// The lane may end from now on.
+    draining: Arc<AtomicBool>,
     next_vm: Arc<AtomicU64>,
     games: Mutex<Games>,
 }
@@ -112,11 +126,14 @@ impl Process {
         config: Config,
     ) -> Result<Arc<Self>, SpawnErr> {
         let halted = Arc::new(OnceLock::new());
-        let (lane, _) = Actor::spawn(None, LaneActor::new(Arc::clone(&backend), Arc::clone(&halted)), ()).await?;
+        let actor = LaneActor::new(Arc::clone(&backend), Arc::clone(&halted));
+        let (lane, ended) = Actor::spawn(None, actor, ()).await?;
+        let draining = Arc::new(AtomicBool::new(false));
+        runtime.spawn(watch_lane(ended, Arc::clone(&draining), Arc::clone(&halted)));
         let reader = Reader::start(backend, Arc::clone(&clock), &runtime, config.call_deadline);
         let permits = Permits::new(config.pending_bytes_per_process);
         let (next_vm, games) = (Arc::new(AtomicU64::new(1)), Mutex::default());
-        Ok(Arc::new(Self { clock, runtime, config, permits, lane, reader, halted, next_vm, games }))
+        Ok(Arc::new(Self { clock, runtime, config, permits, lane, reader, halted, draining, next_vm, games }))
     }
 
     /// The game of this id; opened by the first call, the same one afterwards. Needs no runtime context.
@@ -170,6 +187,7 @@ impl Process {
             self.wait_for_all(&games, Instant::now() + ABORT_PATIENCE).await;
         }
         games.iter().for_each(|game| game.stop());
+        self.draining.store(true, Ordering::Release);
         self.lane.stop(None);
         let reports = games.iter().zip(before).map(|(game, before)| game.ended_since(before));
         reports.fold(DrainReport::default(), |sum, ended| DrainReport {

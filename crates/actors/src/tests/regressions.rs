@@ -204,3 +204,37 @@ async fn an_aborted_drain_waits_once_for_all_games() {
     }
     world.gate.release_reads();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_dies_stops_the_store_at_once() {
+    let world = World::new().await;
+    world.call("k", set(1)).await.unwrap();
+    world.process.lane.kill();
+    soon(async {
+        while world.process.halted().is_none() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    assert_eq!(soon(world.call("k", set(2))).await.expect_err("halted").outcome, Outcome::Fail);
+    assert_eq!(number(soon(world.call("k", Request::Get)).await), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flusher_that_dies_stops_the_store_and_leaves_no_call_open() {
+    let world = World::new().await;
+    world.call("k", set(1)).await.unwrap();
+    world.gate.hold();
+    let sent = world.submit(1, 1, "k", set(2));
+    world.gate.wait_commits_started(2).await;
+    world.game.flusher.kill();
+    assert_eq!(soon(sent).await.unwrap().expect_err("lost").outcome, Outcome::Unknown);
+    soon(async {
+        while world.process.halted().is_none() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    assert_eq!(soon(world.call("other", set(2))).await.expect_err("halted").outcome, Outcome::Fail);
+    world.gate.release();
+}
