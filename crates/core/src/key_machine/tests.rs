@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::clock::Timestamp;
 use crate::entry::Attributes;
 use crate::error::Outcome;
-use crate::ops::Set;
+use crate::ops::{Set, Update};
 use crate::value::Value;
 
 #[derive(Debug, Clone, Default)]

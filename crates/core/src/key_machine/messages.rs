@@ -1,0 +1,182 @@
+//! What goes into a key's machine and what comes out of it.
+//!
+//! Owns: calls, callers, heads and bases, inputs and effects. Does not own: what the machine does with them.
+
+use std::sync::Arc;
+
+use crate::clock::{Moment, Timestamp};
+use crate::entry::Entry;
+use crate::error::CallError;
+use crate::ops::{Applied, CallResult, Reply, Request, Update};
+
+/// One Luau VM (or one Rust task) that calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VmId(pub u64);
+
+/// One call: which VM made it, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Writer {
+    /// The VM.
+    pub vm: VmId,
+    /// The call's number in that VM.
+    pub op: u64,
+}
+
+/// What an update was computed from. The writer tells apart two revisions of one number, of which one failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Base {
+    /// The revision read.
+    pub revision: u64,
+    /// Who wrote it; `None` if it came from the store.
+    pub writer: Option<Writer>,
+}
+
+/// The newest accepted revision of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The state.
+    pub entry: Arc<Entry>,
+    /// Who wrote it; `None` if it came from the store.
+    pub writer: Option<Writer>,
+}
+
+impl Head {
+    /// A revision read from the store.
+    pub fn stored(entry: Arc<Entry>) -> Self {
+        Self { entry, writer: None }
+    }
+
+    /// What an update that reads this head is based on.
+    pub fn base(&self) -> Base {
+        Base { revision: self.entry.revision, writer: self.writer }
+    }
+
+    /// The head after a call of `writer`, as the machine will make it if nothing comes between.
+    ///
+    /// # Errors
+    /// The call's own refusal; the head stays.
+    pub fn after(&self, writer: Writer, request: &Request, at: Timestamp) -> Result<Self, CallError> {
+        Ok(match request.apply(&self.entry, at)? {
+            Applied::Write { entry, .. } => Self { entry, writer: Some(writer) },
+            Applied::Reply(_) => self.clone(),
+        })
+    }
+}
+
+/// Where the answer to a call goes.
+pub trait Caller {
+    /// Nobody will take the answer or run a transform: the VM or task is gone.
+    fn is_gone(&self) -> bool;
+}
+
+/// One call on its way.
+#[derive(Debug)]
+pub struct Op<C> {
+    /// Who calls.
+    pub writer: Writer,
+    /// When it was called: the time its revision will carry.
+    pub at: Timestamp,
+    /// When it must have been answered.
+    pub deadline: Moment,
+    /// What is called.
+    pub request: Request,
+    /// Where the answer goes.
+    pub caller: C,
+}
+
+/// Something accepted, on its way to durability. Kept by the flusher, in order, until it is settled.
+#[derive(Debug)]
+pub enum Item<C> {
+    /// A new revision.
+    Write {
+        /// The call.
+        op: Box<Op<C>>,
+        /// The revision it made.
+        entry: Arc<Entry>,
+        /// Its answer, once durable.
+        reply: Reply,
+        /// The revision before it becomes a version (`versioning`).
+        keep_previous: bool,
+    },
+    /// An answer that shows a revision which is not durable yet (I4).
+    Gate {
+        /// The call.
+        op: Box<Op<C>>,
+        /// Its answer, once durable.
+        result: CallResult,
+    },
+}
+
+impl<C> Item<C> {
+    /// The call.
+    pub fn op(&self) -> &Op<C> {
+        match self {
+            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+        }
+    }
+
+    /// The call.
+    pub fn op_mut(&mut self) -> &mut Op<C> {
+        match self {
+            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+        }
+    }
+
+    /// The call, to be made again.
+    pub fn into_op(self) -> Box<Op<C>> {
+        match self {
+            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+        }
+    }
+}
+
+/// A VM's answer to [`Effect::AskRerun`], for one of its updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rerun {
+    /// Number of the call in its VM.
+    pub op: u64,
+    /// The new result and its base; `None` if the transform failed and the call has ended in the VM.
+    pub update: Option<Update>,
+}
+
+/// What can happen to a key.
+#[derive(Debug)]
+pub enum Input<C> {
+    /// A call.
+    Call(Box<Op<C>>),
+    /// A VM ran its held updates again, as the ask of this number wanted.
+    Rerun(VmId, u64, Vec<Rerun>),
+    /// A VM is gone: whatever waits for it ends.
+    VmGone(VmId),
+    /// This revision is durable.
+    Persisted(u64),
+    /// A write failed; what was accepted after it cannot stand.
+    Broken,
+    /// The answer to the recall of this number: what the flusher had of the key, in order, and the durable state if
+    /// the flusher knows it.
+    Recalled(u64, Vec<Box<Op<C>>>, Option<Arc<Entry>>),
+    /// The durable state, read again for the recall of this number.
+    Reloaded(u64, Arc<Entry>),
+    /// Time has passed.
+    Tick,
+    /// The game is closing and no VM may be polled any more: held updates end.
+    Closing,
+}
+
+/// What the shell must do.
+#[derive(Debug)]
+pub enum Effect<C> {
+    /// Hand to the flusher.
+    Submit(Item<C>),
+    /// Answer a call.
+    Answer(Box<Op<C>>, CallResult),
+    /// Ask a VM to run the held call, and its later ones on this key, on the head as it is now. The number tells the answer
+    /// to this ask from those to older ones.
+    AskRerun(Writer, u64),
+    /// Ask the flusher for everything it has of the key. The number tells a late answer from the awaited one.
+    Recall(u64),
+    /// Read the durable state again, then `Input::Reloaded` with the same number.
+    Reload(u64),
+    /// Send `Input::Tick` then.
+    WakeAt(Moment),
+}

@@ -1,0 +1,73 @@
+//! Starting again when a write failed.
+//!
+//! Owns: asking the flusher for what was built on the failed write, waiting for the awaited answer and for the stored
+//! state, and making the calls again. Does not own: acceptance (`key_machine`), what has failed (`write_batch`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Caller, Effect, Head, KeyMachine, Op};
+use crate::clock::Moment;
+use crate::entry::Entry;
+
+impl<C: Caller> KeyMachine<C> {
+    pub(super) fn recall(&mut self, out: &mut Vec<Effect<C>>) {
+        if !self.recalling {
+            self.recalling = true;
+            self.recalls += 1;
+            out.push(Effect::Recall(self.recalls));
+        }
+    }
+
+    pub(super) fn recalled(
+        &mut self,
+        now: Moment,
+        number: u64,
+        ops: Vec<Box<Op<C>>>,
+        durable: Option<Arc<Entry>>,
+        out: &mut Vec<Effect<C>>,
+    ) {
+        self.recalled.extend(ops);
+        self.stale |= durable.is_none();
+        match durable {
+            _ if number != self.recalls => {}
+            Some(entry) if !self.stale => self.resume(now, entry, out),
+            _ => out.push(Effect::Reload(number)),
+        }
+    }
+
+    pub(super) fn reloaded(&mut self, now: Moment, number: u64, entry: Arc<Entry>, out: &mut Vec<Effect<C>>) {
+        if number == self.recalls {
+            self.stale = false;
+            self.resume(now, entry, out);
+        }
+    }
+
+    /// Starts again on the durable state with what was recalled, then with what came meanwhile.
+    fn resume(&mut self, now: Moment, entry: Arc<Entry>, out: &mut Vec<Effect<C>>) {
+        if !self.recalling {
+            return;
+        }
+        self.recalling = false;
+        self.durable = entry.revision;
+        self.head = Head::stored(entry);
+        self.turn = None;
+        let recalled = std::mem::take(&mut self.recalled);
+        let queue = std::mem::take(&mut self.queue);
+        self.admit_recalled(now, recalled.into_iter().chain(queue).collect(), out);
+        self.ask_again(now, out);
+    }
+
+    /// Recalled calls were accepted once: they go before anything their VM holds.
+    fn admit_recalled(&mut self, now: Moment, queue: VecDeque<Box<Op<C>>>, out: &mut Vec<Effect<C>>) {
+        let held = std::mem::take(&mut self.held);
+        self.admit_all(now, queue, out);
+        for mut old in held {
+            old.ask = None;
+            match self.held.iter_mut().find(|h| h.vm() == old.vm()) {
+                Some(new) => new.ops.extend(old.ops),
+                None => self.held.push(old),
+            }
+        }
+    }
+}
