@@ -1,7 +1,8 @@
 //! Memory of keys.
 //!
 //! Owns: a process of its own for each measurement, so that nothing that was freed before is used again, and its resident
-//! size at each step. The allocator is the platform's (glibc), as in the shipped program. Does not own: what a key holds.
+//! size at each step. The allocator is that of the shipped program, told to give freed pages back at once: what it would
+//! keep for a while is no cost of a key. Does not own: what a key holds.
 //!
 //! * Active: growth by writing keys that all stay, with the page cache of SQLite, a few hundred bytes a key.
 //! * Passivated: growth by writing twice as many others after the first have left memory, when those have left too. What
@@ -54,6 +55,7 @@ pub(super) fn run(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
     let start = |name: &str, passivated: bool| -> LocalResult<Vec<f64>> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["memory", "--keys", &keys.to_string(), "--db"]).arg(dir.join(name));
+        command.env("MIMALLOC_PURGE_DELAY", "0");
         if passivated {
             command.arg("--passivated");
         }
