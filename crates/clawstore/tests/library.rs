@@ -161,6 +161,20 @@ fn games_and_servers_are_what_they_say() {
 }
 
 #[test]
+fn a_seed_gives_the_same_job_ids() {
+    let job_ids = |seed| {
+        let entropy = Arc::new(clawstore_testkit::SeededEntropy::new(seed));
+        let store = Clawstore::builder().database(Database::Memory).entropy(entropy).open().unwrap();
+        let game = store.game(GameId::Number(1)).unwrap();
+        [(); 3].map(|()| game.server(ServerOptions::default()).job_id().to_owned())
+    };
+    let [first, second, _] = job_ids(7);
+    assert_ne!(first, second);
+    assert_eq!(job_ids(7), job_ids(7));
+    assert_ne!(job_ids(7), job_ids(8));
+}
+
+#[test]
 fn what_was_accepted_is_durable_after_a_plain_drop() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());

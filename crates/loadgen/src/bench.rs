@@ -8,7 +8,6 @@
 //! made again at once.
 
 mod bare;
-mod discard;
 pub mod memory;
 mod polling;
 mod reads;

@@ -44,8 +44,9 @@ const RULES: &[Rule] = &[
     Rule { name: LUA, imports: &[CORE, ACTORS], test_imports: &[TESTKIT, LUAU, SQLITE], never: &SQL_DRIVERS },
     Rule { name: FACADE, imports: &[CORE, ACTORS, LUA, SQLITE], test_imports: &[TESTKIT, LUAU], never: &["clap"] },
     Rule { name: "clawstore-cli", imports: &[FACADE, LUAU], test_imports: &[TESTKIT], never: &[TESTKIT] },
-    // Its baselines speak to SQLite as the backend does, and its mutants and gates are backends themselves.
-    Rule { name: "clawstore-loadgen", imports: &[FACADE, LUAU, CORE, SQLITE], test_imports: &[TESTKIT], never: &[] },
+    // It measures and kills, and ships nowhere: its baselines speak to SQLite as the backend does, its mutants are backends,
+    // and the test kit holds commits for it.
+    Rule { name: "clawstore-loadgen", imports: &[FACADE, LUAU, CORE, SQLITE, TESTKIT], test_imports: &[], never: &[] },
     Rule { name: "xtask", imports: &[], test_imports: &[], never: &["tokio", "mlua", "rusqlite"] },
 ];
 

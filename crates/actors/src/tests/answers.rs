@@ -32,6 +32,7 @@ async fn nothing_is_answered_or_read_before_it_is_durable() {
     let mut write = world.submit(1, 1, "k", set(2));
     let mut started = world.gate.commits_started();
     soon(started.wait_for(|&n| n >= 2)).await.unwrap();
+    assert!(world.game.read_at_hand(&key_of("k"), true).is_none(), "a read waits for the write before it");
     let read = world.submit(1, 2, "k", Request::Get);
     assert!(write.try_recv().is_err(), "answered before its commit");
     world.gate.release();

@@ -72,6 +72,8 @@ async fn a_dirty_key_stays() {
     soon(started.wait_for(|&n| n >= 2)).await.unwrap();
     world.game.seconds.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
     world.game.sweep();
+    // Also when something came after the sweep had chosen the key.
+    world.game.passivate(&world.game.directory.existing(&key_of("k")).unwrap());
     assert_eq!(active(&world), 1, "A5");
     world.gate.release();
     assert_eq!(number(soon(write).await.unwrap()), Some(1));

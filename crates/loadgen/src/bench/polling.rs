@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use clawstore::mlua::{Function, Lua, Thread};
 use clawstore::{Clawstore, Database, GameId, ServerOptions};
+use clawstore_testkit::{GatedBackend, MemoryBackend};
 
-use super::discard::Discard;
 use super::report::Figure;
 use super::{Bench, at_most};
 use crate::vm::LocalResult;
@@ -27,7 +27,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> LocalResult<()> {
     if !bench.wants(TICK) {
         return Ok(());
     }
-    let backend = Discard::holding();
+    let backend = Arc::new(GatedBackend::new(Arc::new(MemoryBackend::new())));
+    backend.hold();
     let store = Clawstore::builder().database(Database::Custom(Arc::clone(&backend) as Arc<_>)).open()?;
     let game = store.game(GameId::Number(1))?;
     let lua = Lua::new();
