@@ -39,7 +39,12 @@ impl World {
 
     async fn with(config: Config) -> Self {
         let memory = Arc::new(MemoryBackend::new());
-        let gate = Arc::new(GatedBackend::new(Arc::clone(&memory) as Arc<dyn Backend>));
+        Self::over(Arc::clone(&memory), memory, config).await
+    }
+
+    /// On a backend that keeps its entries in `memory`.
+    async fn over(memory: Arc<MemoryBackend>, backend: Arc<dyn Backend>, config: Config) -> Self {
+        let gate = Arc::new(GatedBackend::new(backend));
         let clock = Arc::new(ManualClock::new(clawstore_core::clock::Timestamp::from_unix_ms(1_700_000_000_000)));
         let backend = Arc::clone(&gate) as Arc<dyn Backend>;
         let process = Process::start(backend, Arc::clone(&clock) as _, Handle::current(), config).await.unwrap();

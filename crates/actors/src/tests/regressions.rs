@@ -238,3 +238,27 @@ async fn a_flusher_that_dies_stops_the_store_and_leaves_no_call_open() {
     assert_eq!(soon(world.call("other", set(2))).await.expect_err("halted").outcome, Outcome::Fail);
     world.gate.release();
 }
+
+/// Two reads occupy the reader; the four that wait behind them are gathered into one, which meets a damaged row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_costs_its_neighbours_nothing() {
+    let world = World::new().await;
+    world.gate.hold_reads();
+    let read = |key: &str| {
+        let (reply, answer) = oneshot::channel();
+        assert!(world.game.read(&key_of(key), READER, true, || ReplyTo::Task(reply)).is_none());
+        answer
+    };
+    let (first, second) = (read("first"), {
+        world.gate.wait_reads_started(1).await;
+        read("second")
+    });
+    world.gate.wait_reads_started(2).await;
+    world.gate.fail_reads(1, BackendErrorKind::Corrupt);
+    let neighbours: Vec<_> = ["a", "b", "c", "d"].map(read).into();
+    world.gate.release_reads();
+    for answer in [first, second].into_iter().chain(neighbours) {
+        assert_eq!(number(soon(answer).await.unwrap()), None);
+    }
+    assert_eq!(world.gate.keys_read(), 2 + 4 + 4, "together, then each alone");
+}
