@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clawstore_core::CallError;
 use clawstore_core::key_machine::{Caller, Head};
 use clawstore_core::ops::CallResult;
+use clawstore_core::{CallError, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::Permit;
@@ -72,6 +72,11 @@ impl CallPort {
 
     /// Answers, if it is not answered yet.
     pub(crate) fn answer(&mut self, result: CallResult) {
+        // First: who hears the answer may read at once, and must not be kept waiting for the write that it has heard of.
+        // A write whose outcome is not known stays one that reads wait for, until it is settled (`decisions.md` 9).
+        if !matches!(&result, Err(CallError { outcome: Outcome::Unknown, .. })) {
+            self.set_unsettled(false);
+        }
         if let Some(reply) = self.reply.take() {
             self.counters.call_ended(&result);
             reply.send(result);

@@ -262,3 +262,18 @@ async fn a_row_that_cannot_be_read_costs_its_neighbours_nothing() {
     }
     assert_eq!(world.gate.keys_read(), 2 + 4 + 4, "together, then each alone");
 }
+
+/// The host may read from within its wake-up: the write that it hears of must not count as unsettled any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_right_after_an_answer_is_at_hand() {
+    let world = World::new().await;
+    world.call("k", set(1)).await.unwrap();
+    let server = world.game.server(crate::ServerIdentity::default());
+    let (game, (tell, told)) = (Arc::clone(&world.game), std::sync::mpsc::channel());
+    server.inbox().set_wake(move || {
+        let found = game.read_at_hand(&key_of("k"), true);
+        tell.send(found.and_then(|entry| entry.value.as_ref().and_then(Value::as_integer))).unwrap();
+    });
+    server.write(&key_of("k"), server.next_writer(), server.wall(), set(2));
+    assert_eq!(tokio::task::spawn_blocking(move || told.recv_timeout(SOON)).await.unwrap(), Ok(Some(2)));
+}
