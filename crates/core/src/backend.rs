@@ -1,8 +1,8 @@
 //! The storage seam: what a backend must do, one call per batch.
 //!
-//! Owns: the role traits, the batch and its outcome, and the kinds of failure with what each asks of the caller.
-//! Does not own: SQL, connections, retries (`lane`), caches. Implemented by the SQLite backend and by the memory
-//! backend of the test kit; `Backend` is all roles.
+//! Owns: the role traits, the batch and its outcome, leases as they are asked for and given, and the kinds of failure with
+//! what each asks of the caller. Does not own: SQL, connections, retries (`lane`), who should own what (`lease`), caches.
+//! Implemented by the Postgres and SQLite backends and by the memory backend of the test kit; `Backend` is all roles.
 
 use std::fmt;
 use std::future::Future;
@@ -23,9 +23,14 @@ pub trait ReadEntries: Send + Sync {
 
 /// Makes batches durable.
 pub trait CommitBatches: Send + Sync {
-    /// Commits all rows whose base still holds, in one transaction, and returns one outcome per row, in order.
-    /// Durable when it returns. The same `seq` with the same digest again returns the first answer and applies
-    /// nothing (I7).
+    /// How many lanes may have a batch in flight at once. A key is in one batch at most (I8).
+    fn lanes(&self) -> u16 {
+        1
+    }
+
+    /// Commits all rows whose fence and base still hold, in one transaction, and returns one outcome per row, in order.
+    /// Durable when it returns. The same `seq` of the same lane with the same digest again returns the first answer and
+    /// applies nothing (I7).
     fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>>;
 }
 
@@ -38,12 +43,126 @@ pub trait ScanEntries: Send + Sync {
     -> BackendFuture<'_, Vec<EntryKey>>;
 }
 
+/// Says who owns a key, where several processes share one store (`ownership-protocol.md` §2).
+pub trait HoldLeases: Send + Sync {
+    /// Makes a new incarnation known as alive, with its lanes, each at batch number 0. The same again changes nothing.
+    fn join(&self, incarnation: Incarnation) -> BackendFuture<'_, ()>;
+    /// Says that the incarnation is alive, and asks how those do whom it watches. Loses nothing if it is not durable.
+    fn beat(&self, beat: Beat) -> BackendFuture<'_, BeatAnswer>;
+    /// Declares dead, for ever, those whose count of beats is still what was seen (I9); `by` must be alive itself.
+    fn declare_dead(&self, by: Incarnation, seen: Vec<Peer>) -> BackendFuture<'_, ()>;
+    /// Asks for the lease of keys, one answer each, in order. Waits for nobody. The same fence again gives the same
+    /// answer. A key that another holds is marked as wanted. [`BackendErrorKind::Over`] if `by` is not alive.
+    fn acquire(&self, by: Incarnation, requests: Vec<LeaseRequest>) -> BackendFuture<'_, Vec<LeaseAnswer>>;
+    /// Gives leases back. One whose fence is not the key's any more is left alone.
+    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()>;
+    /// The incarnation ends in order: all its leases are free (I9).
+    fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()>;
+}
+
 /// All roles of a storage backend.
-pub trait Backend: ReadEntries + CommitBatches + ScanEntries + fmt::Debug {}
+pub trait Backend: ReadEntries + CommitBatches + ScanEntries + fmt::Debug {
+    /// Leases, if several processes may share the store; `None` if whoever opened it owns every key.
+    fn leases(&self) -> Option<&dyn HoldLeases> {
+        None
+    }
+}
+
+/// One start of one process: a random number of 63 bits, never used again. 0 where there are no leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Incarnation(pub u64);
+
+impl Incarnation {
+    /// From random bits.
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(positive(bits))
+    }
+}
+
+/// Token of one acquisition of one key: a random number of 63 bits, written into the row with it and asked for by every
+/// write (I6). 0 where there are no leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Fence(pub u64);
+
+impl Fence {
+    /// From random bits.
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(positive(bits))
+    }
+}
+
+/// 63 bits, never 0: databases have no unsigned numbers, and 0 means none.
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are as random as the others")]
+const fn positive(bits: u128) -> u64 {
+    match bits as u64 >> 1 {
+        0 => 1,
+        number => number,
+    }
+}
+
+/// One stream of batches of an incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct LaneId {
+    /// Whose.
+    pub incarnation: Incarnation,
+    /// From 0 to [`CommitBatches::lanes`] - 1.
+    pub number: u16,
+}
+
+/// Another process, as it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// Who.
+    pub incarnation: Incarnation,
+    /// How often it has said that it is alive. A counter, not a time (`ownership-protocol.md` A5).
+    pub beats: u64,
+}
+
+/// "I am alive".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// Who.
+    pub incarnation: Incarnation,
+    /// Whose counters to return, beside those of the next three incarnations in the order of numbers.
+    pub watch: Vec<Incarnation>,
+}
+
+/// The answer to a beat.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BeatAnswer {
+    /// It has not been declared dead.
+    pub alive: bool,
+    /// Those of the watched ones, and of the next three, who are alive.
+    pub peers: Vec<Peer>,
+    /// Keys of this incarnation that others wait for; not all if there are very many.
+    pub wanted: Vec<EntryKey>,
+}
+
+/// A key with the fence that it is asked for or given back with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// Which key.
+    pub key: EntryKey,
+    /// Drawn by who asks, so that the answer to a repeated request is known as its own.
+    pub fence: Fence,
+}
+
+/// The answer to a [`LeaseRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseAnswer {
+    /// The key is owned under the fence that was asked with; this is its durable state now (A2).
+    Granted(Entry),
+    /// Another incarnation, believed alive, owns the key. It will see that the key is wanted.
+    Held(Peer),
+    /// The row is locked at this moment. Ask again.
+    Busy,
+}
 
 /// Rows that commit together, under a number that is used once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
+    /// In which lane.
+    pub lane: LaneId,
     /// Number of the batch in its lane: grows by one with every batch that committed (I7).
     pub seq: u64,
     /// Digest of the rows: the same number with another digest is a fault.
@@ -52,11 +171,13 @@ pub struct Batch {
     pub rows: Vec<BatchRow>,
 }
 
-/// The newest state of one key, to be written if `base` still holds.
+/// The newest state of one key, to be written if `fence` and `base` still hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchRow {
     /// Which key.
     pub key: EntryKey,
+    /// The fence under which the key is owned; else the row is [`RowOutcome::Fenced`] (I6).
+    pub fence: Fence,
     /// The revision that must be stored now (0: none); else the row is [`RowOutcome::Fenced`] (I5).
     pub base: u64,
     /// Copy the stored revision to the versions before it is overwritten.
@@ -72,7 +193,9 @@ pub struct BatchRow {
 pub enum RowOutcome {
     /// Durable.
     Committed,
-    /// The stored revision was not the base: somebody else wrote. Nothing of the row was applied.
+    /// Durable, and another process waits for the key.
+    Wanted,
+    /// The fence or the stored revision was another: somebody else owns or wrote the key. Nothing of the row was applied.
     Fenced,
 }
 
@@ -87,6 +210,9 @@ pub enum BackendErrorKind {
     Corrupt,
     /// May have been applied: settle it by sending the identical batch again.
     Unknown,
+    /// Not applied by this attempt: the incarnation is no longer alive, or its lane is not in the state that it left it
+    /// in. Nothing can be done in its name any more.
+    Over,
     /// May have been applied, and this backend will not work again until it is reopened (an fsync error).
     Halted,
     /// Not applied: a fault in the backend itself.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use foldhash::quality::FixedState;
 
-use crate::backend::{BackendError, BackendErrorKind, Batch, BatchRow, RowOutcome};
+use crate::backend::{BackendError, BackendErrorKind, Batch, BatchRow, LaneId, RowOutcome};
 use crate::entry_key::EntryKey;
 use crate::error::CallError;
 use crate::limits::RETRY_PAUSE;
@@ -112,9 +112,10 @@ impl Lane {
                 }));
                 effects
             }
-            BackendErrorKind::Invalid | BackendErrorKind::Corrupt | BackendErrorKind::Internal => {
-                self.rejected(&batch, &CallError::unavailable(error))
-            }
+            BackendErrorKind::Invalid
+            | BackendErrorKind::Corrupt
+            | BackendErrorKind::Internal
+            | BackendErrorKind::Over => self.rejected(&batch, &CallError::unavailable(error)),
         }
     }
 
@@ -142,7 +143,7 @@ impl Lane {
 
     fn send_next(&mut self) -> Option<LaneEffect> {
         let rows = self.parts.pop()?;
-        let batch = Arc::new(Batch { seq: self.seq + 1, digest: digest(&rows), rows });
+        let batch = Arc::new(Batch { lane: LaneId::default(), seq: self.seq + 1, digest: digest(&rows), rows });
         self.in_flight = Some(Arc::clone(&batch));
         Some(LaneEffect::Send(batch))
     }

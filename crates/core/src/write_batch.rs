@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use crate::backend::{BatchRow, RowOutcome};
+use crate::backend::{BatchRow, Fence, RowOutcome};
 use crate::clock::Moment;
 use crate::entry::Entry;
 use crate::entry_key::EntryKey;
@@ -186,7 +186,7 @@ impl<C> PendingWrites<C> {
     ) -> AfterSettle<C> {
         let Some(queue) = self.keys.get_mut(key) else { return AfterSettle { broken: false, recalled: None } };
         let broken = match result {
-            RowResult::Done(RowOutcome::Committed) => {
+            RowResult::Done(RowOutcome::Committed | RowOutcome::Wanted) => {
                 publish(&mut queue.in_flight.iter().filter_map(|item| match item {
                     Item::Write { op, entry, .. } => Some((&**op, entry)),
                     Item::Gate { .. } => None,
@@ -356,7 +356,14 @@ fn take_row<C>(
 }
 
 fn first_row(key: &EntryKey, entry: &Arc<Entry>, keep_previous: bool) -> BatchRow {
-    BatchRow { key: key.clone(), base: entry.revision - 1, keep_previous, kept: Vec::new(), entry: Arc::clone(entry) }
+    BatchRow {
+        key: key.clone(),
+        fence: Fence::default(),
+        base: entry.revision - 1,
+        keep_previous,
+        kept: Vec::new(),
+        entry: Arc::clone(entry),
+    }
 }
 
 #[cfg(test)]

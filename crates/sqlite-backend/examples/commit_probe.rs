@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use clawstore_core::backend::{Batch, BatchRow, CommitBatches};
+use clawstore_core::backend::{Batch, BatchRow, CommitBatches, Fence, LaneId};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use clawstore_sqlite::{SqliteBackend, SqliteOptions};
@@ -29,12 +29,13 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
         let entry = stored.successor(value, Attributes::default(), Timestamp::from_unix_ms(seq));
         let row = BatchRow {
             key: key.clone(),
+            fence: Fence::default(),
             base: stored.revision,
             keep_previous: false,
             kept: Vec::new(),
             entry: Arc::new(entry.clone()),
         };
-        let batch = Arc::new(Batch { seq, digest: seq, rows: vec![row] });
+        let batch = Arc::new(Batch { lane: LaneId::default(), seq, digest: seq, rows: vec![row] });
         let answer = match runtime.block_on(backend.commit_batch(batch)) {
             Ok(outcomes) => {
                 stored = entry;

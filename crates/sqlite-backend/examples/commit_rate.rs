@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clawstore_core::backend::{Batch, BatchRow, CommitBatches};
+use clawstore_core::backend::{Batch, BatchRow, CommitBatches, Fence, LaneId};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use clawstore_sqlite::{DATABASE_FILE, SqliteBackend, SqliteOptions};
@@ -81,9 +81,16 @@ impl Ours {
                 attributes: Attributes::default(),
             };
             let key = self.keys[index].clone();
-            rows.push(BatchRow { key, base, keep_previous: false, kept: Vec::new(), entry: Arc::new(entry) });
+            rows.push(BatchRow {
+                key,
+                fence: Fence::default(),
+                base,
+                keep_previous: false,
+                kept: Vec::new(),
+                entry: Arc::new(entry),
+            });
         }
-        Ok(Arc::new(Batch { seq: self.seq, digest: self.seq, rows }))
+        Ok(Arc::new(Batch { lane: LaneId::default(), seq: self.seq, digest: self.seq, rows }))
     }
 
     /// Rows a second over one turn. Making the batches is not counted; gathering them is somebody else's time.

@@ -174,7 +174,8 @@ mod tests {
     fn a_panic_in_the_writer_leaves_nobody_waiting() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let backend = SqliteBackend::open_in_memory().expect("opens");
-        let batch = Arc::new(Batch { seq: 1, digest: 1, rows: Vec::new() });
+        let batch =
+            Arc::new(Batch { lane: clawstore_core::backend::LaneId::default(), seq: 1, digest: 1, rows: Vec::new() });
         let kinds = runtime.block_on(async {
             let crash = backend.writer.ask(Job::Panic).await.expect_err("the thread is gone").kind;
             let behind = backend.commit_batch(Arc::clone(&batch)).await.expect_err("refused").kind;

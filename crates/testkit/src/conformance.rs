@@ -13,7 +13,7 @@ pub mod versions;
 use std::future::Future;
 use std::sync::Arc;
 
-use clawstore_core::backend::{Backend, Batch, BatchRow, RowOutcome};
+use clawstore_core::backend::{Backend, Batch, BatchRow, Fence, LaneId, RowOutcome};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 
@@ -44,7 +44,7 @@ impl Subject {
 
     fn next_batch(&mut self, rows: Vec<BatchRow>) -> Arc<Batch> {
         self.seq += 1;
-        Arc::new(Batch { seq: self.seq, digest: self.seq * 1_000, rows })
+        Arc::new(Batch { lane: LaneId::default(), seq: self.seq, digest: self.seq * 1_000, rows })
     }
 
     async fn read(&self, key: &EntryKey) -> Entry {
@@ -104,7 +104,14 @@ fn next(entry: &Entry, value: Option<Value>) -> Entry {
 }
 
 fn row(key: &EntryKey, base: u64, entry: &Entry) -> BatchRow {
-    BatchRow { key: key.clone(), base, keep_previous: false, kept: Vec::new(), entry: Arc::new(entry.clone()) }
+    BatchRow {
+        key: key.clone(),
+        fence: Fence::default(),
+        base,
+        keep_previous: false,
+        kept: Vec::new(),
+        entry: Arc::new(entry.clone()),
+    }
 }
 
 /// Makes one `#[test]` of every case. Takes an expression that gives a [`Subject`] over a fresh, empty backend.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawstore_core::backend::{BackendErrorKind, Batch, BatchRow, CommitBatches, ReadEntries, RowOutcome};
+use clawstore_core::backend::{
+    BackendErrorKind, Batch, BatchRow, CommitBatches, Fence, LaneId, ReadEntries, RowOutcome,
+};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use clawstore_testkit::conformance::run;
@@ -22,8 +24,9 @@ fn key(name: &str) -> EntryKey {
 fn batch(seq: u64, name: &str) -> Arc<Batch> {
     let at = Timestamp::from_unix_ms(1);
     let entry = Arc::new(Entry::default().successor(Some(Value::integer(1)), Attributes::default(), at));
-    let row = BatchRow { key: key(name), base: 0, keep_previous: false, kept: Vec::new(), entry };
-    Arc::new(Batch { seq, digest: seq, rows: vec![row] })
+    let row =
+        BatchRow { key: key(name), fence: Fence::default(), base: 0, keep_previous: false, kept: Vec::new(), entry };
+    Arc::new(Batch { lane: LaneId::default(), seq, digest: seq, rows: vec![row] })
 }
 
 #[test]

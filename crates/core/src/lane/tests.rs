@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::backend::Fence;
 use crate::entry::{Attributes, Entry};
 use crate::entry_key::{GameId, StoreId};
 use crate::value::Value;
@@ -11,6 +12,7 @@ fn rows(count: u64) -> Vec<BatchRow> {
     let store = Arc::new(StoreId::global(GameId::Number(1)));
     let row = |n: u64| BatchRow {
         key: EntryKey::new(&store, format!("k{n}").as_bytes()).expect("legal"),
+        fence: Fence::default(),
         base: 0,
         keep_previous: false,
         kept: Vec::new(),

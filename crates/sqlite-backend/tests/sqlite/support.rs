@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use clawstore_core::backend::{Backend, BackendError, Batch, BatchRow, CommitBatches, ReadEntries, RowOutcome};
+use clawstore_core::backend::{
+    Backend, BackendError, Batch, BatchRow, CommitBatches, Fence, LaneId, ReadEntries, RowOutcome,
+};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use clawstore_sqlite::{SqliteBackend, SqliteOptions};
@@ -31,8 +33,15 @@ pub(crate) fn key(name: &str) -> EntryKey {
 pub(crate) fn first_write(seq: u64, name: &str, json: &str) -> Arc<Batch> {
     let value = Some(Value::new(json.to_owned()).expect("a legal value"));
     let entry = Entry::default().successor(value, Attributes::default(), Timestamp::from_unix_ms(seq));
-    let row = BatchRow { key: key(name), base: 0, keep_previous: false, kept: Vec::new(), entry: Arc::new(entry) };
-    Arc::new(Batch { seq, digest: seq, rows: vec![row] })
+    let row = BatchRow {
+        key: key(name),
+        fence: Fence::default(),
+        base: 0,
+        keep_previous: false,
+        kept: Vec::new(),
+        entry: Arc::new(entry),
+    };
+    Arc::new(Batch { lane: LaneId::default(), seq, digest: seq, rows: vec![row] })
 }
 
 pub(crate) fn commit(backend: &impl CommitBatches, batch: &Arc<Batch>) -> Result<Vec<RowOutcome>, BackendError> {

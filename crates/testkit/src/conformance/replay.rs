@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clawstore_core::backend::{BackendErrorKind, Batch, RowOutcome};
+use clawstore_core::backend::{BackendErrorKind, Batch, LaneId, RowOutcome};
 
 use super::{Subject, first, json, key, next, row};
 
@@ -25,7 +25,7 @@ pub async fn the_same_batch_again_gives_the_first_answer(mut subject: Subject) {
 pub async fn other_rows_under_a_used_number_are_refused(mut subject: Subject) {
     let written = subject.write_new(&key("a"), "1").await;
     let rows = vec![row(&key("a"), 1, &next(&written, json("2"))), row(&key("b"), 0, &first("1"))];
-    let other = Arc::new(Batch { seq: subject.seq, digest: 1, rows });
+    let other = Arc::new(Batch { lane: LaneId::default(), seq: subject.seq, digest: 1, rows });
     let error = subject.backend.commit_batch(other).await.expect_err("the number is used");
     assert_eq!(error.kind, BackendErrorKind::Invalid);
     assert_eq!(subject.read(&key("a")).await, written);
@@ -34,10 +34,10 @@ pub async fn other_rows_under_a_used_number_are_refused(mut subject: Subject) {
 
 /// A number counts as used only when its batch committed: what was refused may be replaced under it.
 pub async fn a_refused_number_can_be_used(mut subject: Subject) {
-    let bad = Batch { seq: 1, digest: 1, rows: vec![row(&key("a"), 5, &first("1"))] };
+    let bad = Batch { lane: LaneId::default(), seq: 1, digest: 1, rows: vec![row(&key("a"), 5, &first("1"))] };
     let error = subject.backend.commit_batch(Arc::new(bad)).await.expect_err("revision 1 does not follow 5");
     assert_eq!(error.kind, BackendErrorKind::Invalid);
-    let good = Batch { seq: 1, digest: 2, rows: vec![row(&key("a"), 0, &first("1"))] };
+    let good = Batch { lane: LaneId::default(), seq: 1, digest: 2, rows: vec![row(&key("a"), 0, &first("1"))] };
     let answer = subject.backend.commit_batch(Arc::new(good)).await.expect("commits");
     assert_eq!(answer, [RowOutcome::Committed]);
     subject.seq = 1;
