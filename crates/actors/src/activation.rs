@@ -1,15 +1,15 @@
 //! Giving a key its actor.
 //!
-//! Owns: loading the durable state first and spawning then, once per key at a time (A1); moving the calls that waited
-//! into the mailbox before the slot turns live (`decisions.md` 7); failing them if the state cannot be loaded.
-//! Does not own: when an actor leaves (`passivation`).
+//! Owns: getting the lease and the durable state first and spawning then, once per key at a time (A1, A2); moving the
+//! calls that waited into the mailbox before the slot turns live (`decisions.md` 7); failing them if the state cannot be
+//! loaded. Does not own: when an actor leaves (`passivation`, `key_actor`), when a lease is granted (`session_lock`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use clawstore_core::backend::BackendError;
-use clawstore_core::key_machine::{Head, Input};
+use clawstore_core::backend::{BackendError, Fence, Incarnation};
+use clawstore_core::key_machine::{Head, Input, Owned};
 use clawstore_core::limits::ACTIVE_KEY_BYTES;
 use clawstore_core::{CallError, Entry};
 use metrics::{counter, gauge};
@@ -18,13 +18,17 @@ use tokio::sync::oneshot;
 
 use crate::flusher::FlusherMsg;
 use crate::game::Game;
-use crate::key_actor::{Activated, KeyActor};
+use crate::key_actor::KeyActor;
 use crate::metric_definitions::{ACTIVATIONS_TOTAL, ACTIVE_KEYS, TRACE_KEYS};
+use crate::session_lock::Grant;
 use crate::slot::{Activation, KeyMsg, Slot, SlotState};
+
+/// A key's durable state, and the lease that it was read with, if there are leases.
+type Loaded = (Entry, Option<(Fence, Incarnation)>);
 
 impl Game {
     /// Starts the activation of a key for its first call. `after_death`: an earlier actor of the key died, and the
-    /// flusher may still have writes of it, which must be settled before the state is loaded.
+    /// flusher may still have writes of it, which must be settled before the state is loaded (I8).
     pub(crate) fn activate(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
@@ -38,19 +42,56 @@ impl Game {
         }
         state.generation += 1;
         state.cached_at = None;
-        state.activation = Activation::Activating(VecDeque::from([first]));
+        self.load(slot, state, VecDeque::from([first]), after_death);
+        None
+    }
+
+    /// Goes on with a key whose actor has left, if calls wait for it. Gives back what will not be done.
+    pub(crate) fn activate_again(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        state: &mut SlotState,
+        waiting: impl Iterator<Item = KeyMsg>,
+    ) -> VecDeque<KeyMsg> {
+        let waiting: VecDeque<KeyMsg> = waiting.collect();
+        if self.is_stopped() || !waiting.iter().any(is_call) {
+            return waiting;
+        }
+        state.cached_at = None;
+        self.load(slot, state, waiting, false);
+        VecDeque::new()
+    }
+
+    fn load(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut SlotState, waiting: VecDeque<KeyMsg>, after_death: bool) {
+        state.activation = Activation::Activating(waiting);
         self.wants_ticks(slot);
-        let (game, slot) = (Arc::clone(self), Arc::clone(slot));
+        let (game, slot, generation) = (Arc::clone(self), Arc::clone(slot), state.generation);
         self.runtime.spawn(async move {
             if after_death {
                 game.until_settled(&slot).await;
             }
-            match game.reader.read_for_activation(&slot).await {
-                Ok(entry) => game.go_live(&slot, Arc::new(entry)).await,
-                Err(error) => give_up(&slot, &error),
+            // Again only if the process has got a new incarnation in between.
+            while let Some(loaded) = game.load_owned(&slot, generation).await {
+                match loaded {
+                    Ok(loaded) => {
+                        if game.go_live(&slot, generation, loaded).await {
+                            return;
+                        }
+                    }
+                    Err(error) => return give_up(&slot, generation, &error),
+                }
             }
         });
-        None
+    }
+
+    /// The durable state, read with or after the grant of the lease (A2). `None`: nobody waits for it any more.
+    async fn load_owned(&self, slot: &Arc<Slot>, generation: u64) -> Option<Result<Loaded, BackendError>> {
+        let Some(ownership) = &self.ownership else {
+            return Some(self.reader.read_for_activation(slot).await.map(|entry| (entry, None)));
+        };
+        let kept = slot.lock().lease;
+        let grant = ownership.acquire(slot, generation, kept).await?;
+        Some(grant.map(|Grant { entry, fence, incarnation }| (entry, Some((fence, incarnation)))))
     }
 
     /// Waits until the flusher has nothing of the key.
@@ -62,24 +103,41 @@ impl Game {
         }
     }
 
-    async fn go_live(self: &Arc<Self>, slot: &Arc<Slot>, entry: Arc<Entry>) {
+    /// False if the lease is of an incarnation that is over.
+    async fn go_live(self: &Arc<Self>, slot: &Arc<Slot>, generation: u64, (entry, lease): Loaded) -> bool {
+        let (entry, fence) = (Arc::new(entry), lease.map(|(fence, _)| fence));
+        let numbers = u32::try_from(generation & u64::from(u32::MAX)).unwrap_or_default();
+        let owned = Owned { entry: Arc::clone(&entry), fence: fence.unwrap_or_default(), generation: numbers };
         let actor = KeyActor::new(Arc::clone(self), Arc::clone(slot));
-        let activated = Activated { entry: Arc::clone(&entry) };
-        let spawned = Actor::spawn_linked(None, actor, activated, self.supervisor.get_cell()).await;
-        let actor = match spawned {
+        let actor = match Actor::spawn_linked(None, actor, owned, self.supervisor.get_cell()).await {
             Ok((actor, _)) => actor,
             Err(error) => {
                 tracing::error!(target: TRACE_KEYS, key = %slot.key, %error, "no actor for key");
-                fail_waiting(slot, &CallError::internal());
-                return;
+                fail_waiting(slot, generation, &CallError::internal());
+                return true;
             }
         };
         let mut state = slot.lock();
-        let Activation::Activating(waiting) = std::mem::replace(&mut state.activation, Activation::Vacant) else {
-            // The game was stopped meanwhile.
+        // Looked at under the lock: a process that starts over goes through all slots after it has said so.
+        if let (Some(ownership), Some((_, incarnation))) = (&self.ownership, lease)
+            && !ownership.is_current(incarnation)
+        {
+            drop(state);
             actor.stop(None);
-            return;
+            return false;
+        }
+        let waiting = match std::mem::replace(&mut state.activation, Activation::Vacant) {
+            Activation::Activating(waiting) if state.generation == generation => waiting,
+            other => {
+                // The game was stopped, or nobody waited any more.
+                state.activation = other;
+                drop(state);
+                actor.stop(None);
+                self.give_back_unused(slot, fence);
+                return true;
+            }
         };
+        (state.lease, state.granted_at, state.wanted_since) = (fence, self.clock.now(), None);
         state.head = Head::stored(Arc::clone(&entry));
         state.durable = entry;
         slot.reads_wait.store(false, Ordering::Release);
@@ -89,6 +147,17 @@ impl Game {
         }
         state.activation = Activation::Live(actor);
         drop(state);
+        self.key_came();
+        true
+    }
+
+    fn give_back_unused(&self, slot: &Slot, fence: Option<Fence>) {
+        if let (Some(ownership), Some(fence)) = (&self.ownership, fence) {
+            ownership.give_back(slot.key.clone(), fence, false);
+        }
+    }
+
+    fn key_came(&self) {
         counter!(ACTIVATIONS_TOTAL).increment(1);
         let active = self.active_keys.fetch_add(1, Ordering::Relaxed) + 1;
         gauge!(ACTIVE_KEYS).increment(1.0);
@@ -104,15 +173,25 @@ impl Game {
     }
 }
 
-fn give_up(slot: &Slot, error: &BackendError) {
+pub(crate) fn is_call(msg: &KeyMsg) -> bool {
+    matches!(msg, Input::Call(_))
+}
+
+fn give_up(slot: &Slot, generation: u64, error: &BackendError) {
     tracing::warn!(target: TRACE_KEYS, key = %slot.key, %error, "key could not be loaded");
-    fail_waiting(slot, &CallError::unavailable(error));
+    fail_waiting(slot, generation, &CallError::unavailable(error));
 }
 
 /// Answers what waits in the FIFO. The slot is vacant again before anyone is answered, so that a retry finds it so.
-fn fail_waiting(slot: &Slot, error: &CallError) {
+fn fail_waiting(slot: &Slot, generation: u64, error: &CallError) {
     let mut state = slot.lock();
-    let Activation::Activating(waiting) = std::mem::replace(&mut state.activation, Activation::Vacant) else { return };
+    let waiting = match std::mem::replace(&mut state.activation, Activation::Vacant) {
+        Activation::Activating(waiting) if state.generation == generation => waiting,
+        other => {
+            state.activation = other;
+            return;
+        }
+    };
     drop(state);
     for msg in waiting {
         if let Input::Call(mut op) = msg {

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use clawstore_core::budget::Charge;
 use clawstore_core::clock::{Moment, Timestamp};
 use clawstore_core::key_machine::{Head, Input, Op, Rerun, VmId, Writer};
-use clawstore_core::limits::READ_CACHE_TTL;
+use clawstore_core::limits::{READ_CACHE_TTL, WANTED_BEFORE_READ};
 use clawstore_core::ops::{CallResult, Reply, Request, Set, Update};
 use clawstore_core::{CallError, Entry, EntryKey};
 use metrics::counter;
@@ -89,7 +89,7 @@ impl Game {
                     return self.activate(slot, state, msg, true);
                 }
             }
-            Activation::Activating(waiting) => waiting.push_back(msg),
+            Activation::Activating(waiting) | Activation::Leaving(waiting) => waiting.push_back(msg),
             Activation::Vacant => return self.activate(slot, state, msg, false),
             Activation::Quarantined(until) => {
                 if self.clock.now() < *until || slot.has_unsettled_besides(&msg) {
@@ -108,7 +108,7 @@ impl Game {
         let mut state = slot.lock();
         match &mut state.activation {
             Activation::Live(actor) => drop(actor.cast(msg)),
-            Activation::Activating(waiting) => waiting.push_back(msg),
+            Activation::Activating(waiting) | Activation::Leaving(waiting) => waiting.push_back(msg),
             Activation::Vacant | Activation::Quarantined(_) | Activation::Removed => {}
         }
     }
@@ -139,7 +139,7 @@ impl Game {
             let permit = self.admit(&Request::Get).map_err(|(_, error)| Err(error))?;
             let caller = CallPort::new(reply(), Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
             let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
-            if matches!(state.activation, Activation::Live(_) | Activation::Activating(_)) {
+            if self.is_answered_by_owner(slot, state) {
                 let op = Box::new(Op { writer, at, deadline, request: Request::Get, caller });
                 return Ok(self.deliver(slot, state, Input::Call(op)));
             }
@@ -155,18 +155,36 @@ impl Game {
         }
     }
 
+    /// Does a read go the way of the writes? It must where it waits for some; where there are leases, a value that may not
+    /// be shown without asking is read from the store instead (`decisions.md` 9).
+    fn is_answered_by_owner(&self, slot: &Slot, state: &SlotState) -> bool {
+        match state.activation {
+            Activation::Live(_) => self.ownership.is_none() || slot.has_unsettled(),
+            Activation::Activating(_) | Activation::Leaving(_) => true,
+            Activation::Vacant | Activation::Quarantined(_) | Activation::Removed => false,
+        }
+    }
+
+    /// May the value of an owned key be shown without asking the store?
+    fn is_surely_owned(&self, state: &SlotState, use_cache: bool) -> bool {
+        let Some(ownership) = &self.ownership else { return true };
+        let now = self.clock.now();
+        let wanted_for_long = state.wanted_since.is_some_and(|since| now.since(since) > WANTED_BEFORE_READ);
+        use_cache && !wanted_for_long && ownership.is_trusted(now)
+    }
+
     /// The durable value, if a read may be answered with it now.
     fn at_hand(&self, slot: &Slot, state: &SlotState, use_cache: bool) -> Option<Arc<Entry>> {
         let fresh = match state.activation {
             Activation::Live(_) => {
                 slot.last_used.store(self.seconds.load(Ordering::Relaxed), Ordering::Relaxed);
-                !slot.has_unsettled()
+                !slot.has_unsettled() && self.is_surely_owned(state, use_cache)
             }
             Activation::Vacant | Activation::Quarantined(_) => {
                 let now = self.clock.now();
                 use_cache && state.cached_at.is_some_and(|at| now.since(at) < READ_CACHE_TTL)
             }
-            Activation::Activating(_) | Activation::Removed => false,
+            Activation::Activating(_) | Activation::Leaving(_) | Activation::Removed => false,
         };
         fresh.then(|| Arc::clone(&state.durable))
     }

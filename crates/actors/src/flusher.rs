@@ -14,6 +14,7 @@ use clawstore_core::key_machine::{Input, Item, Op};
 use clawstore_core::ops::CallResult;
 use clawstore_core::write_batch::{PendingWrites, Recalled, RowResult};
 use clawstore_core::{CallError, Entry, EntryKey, GameId};
+use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
@@ -21,7 +22,12 @@ use crate::call_port::CallPort;
 use crate::directory::Directory;
 use crate::game::Latency;
 use crate::lane::LaneMsg;
+use crate::metric_definitions::FENCED_ROWS_TOTAL;
+use crate::session_lock::Ownership;
 use crate::slot::{Activation, Slot};
+
+/// Rows that wait for a batch from which on a second one beside the first is worth its cost (see `docs/PERFORMANCE.md`).
+const CROWDED_ROWS: usize = 256;
 
 #[derive(Debug)]
 pub(crate) enum FlusherMsg {
@@ -54,6 +60,7 @@ pub(crate) struct FlusherActor {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     latency: Arc<Latency>,
+    ownership: Option<Arc<Ownership>>,
     call_deadline: Duration,
 }
 
@@ -62,6 +69,8 @@ pub(crate) struct FlusherState {
     pending: PendingWrites<CallPort>,
     /// The lane knows that rows are waiting.
     announced: bool,
+    /// Rows from which on a second batch is asked for.
+    crowded_at: usize,
     /// Keys without an actor whose next activation waits for them to be settled.
     orphans: HashMap<EntryKey, Vec<oneshot::Sender<()>>>,
     /// Keys whose machine was told `Broken` and has not recalled yet.
@@ -75,21 +84,27 @@ impl FlusherActor {
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
         latency: Arc<Latency>,
+        ownership: Option<Arc<Ownership>>,
         call_deadline: Duration,
     ) -> Self {
-        Self { game, lane, directory, clock, latency, call_deadline }
+        Self { game, lane, directory, clock, latency, ownership, call_deadline }
     }
 
     fn announce(&self, state: &mut FlusherState) {
         if !state.announced && state.pending.has_ready() {
             state.announced = true;
             let _ = self.lane.cast(LaneMsg::Ready(self.game));
+        } else if state.pending.ready_keys() >= state.crowded_at {
+            // Said once until the lane has taken some.
+            state.crowded_at = usize::MAX;
+            let _ = self.lane.cast(LaneMsg::Crowded(self.game));
         }
     }
 
     fn take(&self, state: &mut FlusherState, rows: usize, bytes: usize, oversized: bool) {
         let rows: Vec<BatchRow> = state.pending.take(rows, bytes, oversized);
         state.announced = state.pending.has_ready();
+        state.crowded_at = CROWDED_ROWS;
         let _ = self.lane.cast(LaneMsg::Taken { game: self.game, rows, more: state.announced });
     }
 
@@ -109,6 +124,7 @@ impl FlusherActor {
                 // Before anyone is answered: whoever then reads must be shown what is stored, not what was.
                 slot.reads_wait.store(true, Ordering::Release);
             }
+            let outcome = if let RowResult::Done(outcome) = &result { Some(*outcome) } else { None };
             let after = state.pending.settle(&key, result, &mut publish, &mut answer);
             if after.broken {
                 self.tell_broken(state, &key);
@@ -117,6 +133,11 @@ impl FlusherActor {
                 self.give_back(state, &key, recalled);
             }
             settle_orphan(state, &key);
+            match (outcome, &self.ownership) {
+                (Some(RowOutcome::Wanted), Some(ownership)) => ownership.wanted(key),
+                (Some(RowOutcome::Fenced), _) => counter!(FENCED_ROWS_TOTAL).increment(1),
+                _ => {}
+            }
         }
         self.latency.record(&times);
     }
@@ -222,7 +243,7 @@ impl Actor for FlusherActor {
     type Arguments = ();
 
     async fn pre_start(&self, _me: ActorRef<FlusherMsg>, (): ()) -> Result<FlusherState, ActorProcessingErr> {
-        Ok(FlusherState::default())
+        Ok(FlusherState { crowded_at: CROWDED_ROWS, ..FlusherState::default() })
     }
 
     async fn handle(

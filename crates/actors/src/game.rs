@@ -28,6 +28,7 @@ use crate::metric_definitions::{CALLS_TOTAL, DURABLE_SECONDS};
 use crate::process::{Config, DrainReport, Process};
 use crate::reads::Reader;
 use crate::server::{Server, ServerIdentity};
+use crate::session_lock::Ownership;
 use crate::slot::{Activation, Slot};
 
 /// Counts of a game's calls.
@@ -114,6 +115,8 @@ pub struct Game {
     pub(crate) flusher: ActorRef<FlusherMsg>,
     pub(crate) supervisor: ActorRef<()>,
     pub(crate) latency: Arc<Latency>,
+    /// The process's leases; `None` if it owns every key.
+    pub(crate) ownership: Option<Arc<Ownership>>,
     pub(crate) active_keys: AtomicUsize,
     /// Seconds since the game was opened: the clock of `Slot::last_used`.
     pub(crate) seconds: std::sync::atomic::AtomicU32,
@@ -177,6 +180,7 @@ impl Game {
             Arc::clone(&directory),
             Arc::clone(&process.clock),
             Arc::clone(&latency),
+            process.ownership.clone(),
             process.config.call_deadline,
         );
         // `spawn_instant`: both have nothing to do before they start, so there is no failure that could be hidden.
@@ -196,6 +200,7 @@ impl Game {
             flusher,
             supervisor,
             latency,
+            ownership: process.ownership.clone(),
             active_keys: AtomicUsize::new(0),
             seconds: std::sync::atomic::AtomicU32::new(0),
             ticking: Mutex::new(Vec::new()),
@@ -206,6 +211,9 @@ impl Game {
             stopped: AtomicBool::new(false),
             vms: process.vm_numbers(),
         });
+        if let Some(ownership) = &game.ownership {
+            ownership.register(id, Arc::downgrade(&game));
+        }
         crate::passivation::start_sweeper(&game);
         Ok(game)
     }

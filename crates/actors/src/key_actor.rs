@@ -7,13 +7,13 @@
 //! the flusher has put it there before it answered anyone (`docs/adr/0004`).
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use clawstore_core::Entry;
 use clawstore_core::clock::Moment;
-use clawstore_core::key_machine::{Effect, Input, KeyMachine};
+use clawstore_core::key_machine::{Effect, Input, KeyMachine, Op, Owned};
 use clawstore_core::limits::{PANIC_WINDOW, PANICS_BEFORE_QUARANTINE, QUARANTINE};
 use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -23,13 +23,6 @@ use crate::flusher::FlusherMsg;
 use crate::game::Game;
 use crate::metric_definitions::{KEY_PANICS_TOTAL, QUARANTINES_TOTAL, RERUNS_TOTAL, TRACE_KEYS};
 use crate::slot::{Activation, KeyMsg, Slot};
-
-/// What a key's actor starts with.
-#[derive(Debug)]
-pub(crate) struct Activated {
-    /// The durable state, loaded before the actor was spawned (A2).
-    pub(crate) entry: Arc<Entry>,
-}
 
 pub(crate) struct KeyActor {
     game: Arc<Game>,
@@ -54,12 +47,6 @@ impl KeyActor {
 
     /// True if the step panicked.
     fn step(&self, state: &mut KeyState, msg: KeyMsg, effects: &mut Effects) -> bool {
-        if let Input::Reloaded(number, entry) = &msg
-            && state.machine.awaits_reload(*number)
-        {
-            // Nothing of the key is in flight during a recall: nobody else writes the cell now.
-            self.slot.lock().durable = Arc::clone(entry);
-        }
         let durable = self.slot.lock().durable.revision;
         let was_recalling = state.machine.is_recalling();
         let machine = &mut state.machine;
@@ -81,7 +68,7 @@ impl KeyActor {
     fn recover(&self, state: &mut KeyState, effects: &mut Effects) {
         counter!(KEY_PANICS_TOTAL).increment(1);
         tracing::error!(target: TRACE_KEYS, key = %self.slot.key, "a call on the key panicked and was failed");
-        let fresh = KeyMachine::new(self.game.config.retention, Arc::default());
+        let fresh = KeyMachine::new(self.game.config.retention, Owned::default());
         let broken = std::mem::replace(&mut state.machine, fresh);
         state.machine = broken.rebuild(effects);
     }
@@ -117,26 +104,54 @@ impl KeyActor {
                 Effect::Recall(number) => {
                     let _ = self.game.flusher.cast(FlusherMsg::Recall(Arc::clone(&self.slot), number));
                 }
-                Effect::Reload(number) => self.reload(me.clone(), number),
+                Effect::Leaving => {
+                    if self.stop_taking(me) {
+                        let _ = me.cast(Input::Leave);
+                    }
+                }
+                Effect::Left { ops, lost } => self.left(me, ops, lost),
                 Effect::WakeAt(moment) => self.wake_at(me.clone(), moment),
             }
         }
     }
 
-    fn reload(&self, me: ActorRef<KeyMsg>, number: u64) {
-        let (game, slot) = (Arc::clone(&self.game), Arc::clone(&self.slot));
-        self.game.runtime.spawn(async move {
-            match game.reader.read_for_activation(&slot).await {
-                Ok(entry) => {
-                    // An actor that has died meanwhile needs no state.
-                    let _ = me.cast(Input::Reloaded(number, Arc::new(entry)));
-                }
-                Err(error) => {
-                    tracing::warn!(target: TRACE_KEYS, key = %slot.key, %error, "key could not be read again");
-                    game.forget_key(&slot, &me);
-                }
+    /// From now on calls wait in the slot. False if the slot has gone on without this actor.
+    fn stop_taking(&self, me: &ActorRef<KeyMsg>) -> bool {
+        let mut state = self.slot.lock();
+        let is_mine = matches!(&state.activation, Activation::Live(live) if live.get_id() == me.get_id());
+        if is_mine {
+            state.activation = Activation::Leaving(VecDeque::new());
+        }
+        is_mine || matches!(state.activation, Activation::Leaving(_))
+    }
+
+    /// The last thing that the actor does: what it has not done goes to the front of the slot's FIFO, and the lease back to
+    /// where it came from.
+    fn left(&self, me: &ActorRef<KeyMsg>, ops: Vec<Box<Op<CallPort>>>, lost: bool) {
+        let mut state = self.slot.lock();
+        let waiting = match std::mem::replace(&mut state.activation, Activation::Vacant) {
+            Activation::Leaving(waiting) => waiting,
+            // The game was stopped, or the key was set aside: these calls end with it, outside of the lock.
+            other => {
+                state.activation = other;
+                drop(state);
+                drop(ops);
+                return;
             }
-        });
+        };
+        let (lease, was_wanted) = (state.lease.take(), state.wanted_since.take().is_some());
+        state.generation += 1;
+        state.cached_at = (!lost).then(|| self.game.clock.now());
+        self.game.key_left();
+        // Before the next activation asks for the key: the session lock takes messages in order.
+        if let (Some(ownership), Some(fence)) = (&self.game.ownership, lease) {
+            ownership.give_back(self.slot.key.clone(), fence, was_wanted);
+        }
+        let refused = self.game.activate_again(&self.slot, &mut state, ops.into_iter().map(Input::Call).chain(waiting));
+        drop(state);
+        // Dropped without the slot's lock: dropping a call answers it.
+        drop(refused);
+        me.stop(None);
     }
 
     fn wake_at(&self, me: ActorRef<KeyMsg>, moment: Moment) {
@@ -165,10 +180,10 @@ impl KeyActor {
 impl Actor for KeyActor {
     type Msg = KeyMsg;
     type State = KeyState;
-    type Arguments = Activated;
+    type Arguments = Owned;
 
-    async fn pre_start(&self, _me: ActorRef<KeyMsg>, activated: Activated) -> Result<KeyState, ActorProcessingErr> {
-        let machine = KeyMachine::new(self.game.config.retention, activated.entry);
+    async fn pre_start(&self, _me: ActorRef<KeyMsg>, owned: Owned) -> Result<KeyState, ActorProcessingErr> {
+        let machine = KeyMachine::new(self.game.config.retention, owned);
         Ok(KeyState { machine })
     }
 
@@ -189,7 +204,7 @@ impl Actor for KeyActor {
 
     async fn post_stop(&self, _me: ActorRef<KeyMsg>, state: &mut KeyState) -> Result<(), ActorProcessingErr> {
         // The state travels to the supervisor: the value stays behind.
-        state.machine = KeyMachine::new(self.game.config.retention, Arc::default());
+        state.machine = KeyMachine::new(self.game.config.retention, Owned::default());
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
-//! The lane of the process: one batch at a time, from all games.
+//! The lanes of the process: batches from all games, one in flight in each lane.
 //!
 //! Owns: gathering rows from the flushers that have some, in equal shares of rows and bytes; driving `core::lane`;
-//! timing its pauses. Does not own: the rules of a bad outcome (`core::lane`), the rows (`flusher`).
+//! timing its pauses; when a second lane is used. Does not own: the rules of a bad outcome (`core::lane`), the rows
+//! (`flusher`), incarnations (`session_lock`).
 //!
 //! No timed linger: rows are asked for when nothing is in flight, through the flushers' mailboxes, so that everything
-//! that was sent to them before is gathered too (`decisions.md` 5).
+//! that was sent to them before is gathered too (`decisions.md` 5). A second batch is sent beside the first only when many
+//! rows wait: two small batches cost more than one of their size.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +14,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use clawstore_core::backend::{Backend, BackendError, BackendErrorKind, Batch, BatchRow, RowOutcome};
+use clawstore_core::backend::{
+    Backend, BackendError, BackendErrorKind, Batch, BatchRow, Incarnation, LaneId, RowOutcome,
+};
 use clawstore_core::lane::{Lane, LaneEffect};
 use clawstore_core::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use clawstore_core::write_batch::RowResult;
@@ -22,6 +26,7 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::flusher::FlusherMsg;
 use crate::metric_definitions::{BATCH_FAILURES_TOTAL, BATCH_ROWS, COMMIT_SECONDS, TRACE_BATCHES};
+use crate::session_lock::Ownership;
 
 type CommitResult = Result<Vec<RowOutcome>, BackendError>;
 
@@ -31,49 +36,81 @@ pub(crate) enum LaneMsg {
     Register(GameId, ActorRef<FlusherMsg>),
     /// A game that had no rows waiting has some.
     Ready(GameId),
+    /// A game has so many rows waiting that a second batch is worth its cost.
+    Crowded(GameId),
     /// The answer to `FlusherMsg::Take`; `more` rows are waiting.
     Taken { game: GameId, rows: Vec<BatchRow>, more: bool },
-    /// The batch in flight has come back, this long after it was sent.
-    Outcome(CommitResult, Duration),
-    /// Send the batch in flight again.
-    Resend,
-    /// A pause is over.
-    Rested,
+    /// The batch in flight in a lane has come back, this long after it was sent.
+    Outcome(usize, CommitResult, Duration),
+    /// Send the batch in flight in a lane again.
+    Resend(usize),
+    /// A lane's pause is over.
+    Rested(usize),
+    /// The process has a new incarnation.
+    Rejoin(Incarnation),
 }
 
 pub(crate) struct LaneActor {
     backend: Arc<dyn Backend>,
+    ownership: Option<Arc<Ownership>>,
     /// Why the store has halted: seen by the process.
     halted: Arc<OnceLock<String>>,
 }
 
 /// Rows being asked for.
 struct Gathering {
+    /// For this lane.
+    lane: usize,
     /// Games whose flushers have not answered.
     awaited: Vec<GameId>,
     rows: Vec<BatchRow>,
 }
 
-#[derive(Default)]
-pub(crate) struct LaneState {
+/// One lane, and whether it rests.
+struct Seat {
     lane: Lane,
+    resting: bool,
+}
+
+impl Seat {
+    fn is_free(&self) -> bool {
+        self.lane.is_idle() && !self.resting
+    }
+}
+
+pub(crate) struct LaneState {
+    /// The first does all the work unless many rows wait.
+    seats: Vec<Seat>,
     flushers: HashMap<GameId, ActorRef<FlusherMsg>>,
     /// Games with rows waiting; each is asked once a round.
     ready: VecDeque<GameId>,
     gathering: Option<Gathering>,
-    resting: bool,
+    /// Many rows wait.
+    crowded: bool,
 }
 
 impl LaneActor {
-    pub(crate) fn new(backend: Arc<dyn Backend>, halted: Arc<OnceLock<String>>) -> Self {
-        Self { backend, halted }
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        ownership: Option<Arc<Ownership>>,
+        halted: Arc<OnceLock<String>>,
+    ) -> Self {
+        Self { backend, ownership, halted }
+    }
+
+    /// The lane for the next batch, if one may start.
+    fn free_lane(state: &LaneState) -> Option<usize> {
+        let seats = if state.crowded { state.seats.len() } else { 1 };
+        state.seats.iter().take(seats).position(Seat::is_free)
     }
 
     /// Asks for rows, if a batch may start.
     fn gather(&self, state: &mut LaneState) {
-        if !state.lane.is_idle() || state.gathering.is_some() || state.resting || state.ready.is_empty() {
+        if state.gathering.is_some() || state.ready.is_empty() {
             return;
         }
+        let Some(lane) = Self::free_lane(state) else { return };
+        state.crowded = false;
         // Equal shares: a game with much to save costs the others no more than their turn.
         let shares = state.ready.len().min(BATCH_ROWS_MAX);
         let (rows, bytes) = (BATCH_ROWS_MAX / shares, BATCH_BYTES_MAX / shares);
@@ -88,13 +125,14 @@ impl LaneActor {
             }
         }
         if !awaited.is_empty() {
-            state.gathering = Some(Gathering { awaited, rows: Vec::new() });
+            state.gathering = Some(Gathering { lane, awaited, rows: Vec::new() });
         }
     }
 
     fn taken(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, game: GameId, rows: Vec<BatchRow>, more: bool) {
         if more {
             state.ready.push_back(game);
+            state.crowded = true;
         }
         let Some(gathering) = &mut state.gathering else { return };
         gathering.awaited.retain(|awaited| *awaited != game);
@@ -106,10 +144,10 @@ impl LaneActor {
         if !gathering.awaited.is_empty() {
             return;
         }
-        let rows = state.gathering.take().map(|gathering| gathering.rows).unwrap_or_default();
-        if !rows.is_empty() {
-            let effects = state.lane.start(rows);
-            self.execute(me, state, effects);
+        let Some(Gathering { lane, rows, .. }) = state.gathering.take() else { return };
+        if let Some(seat) = state.seats.get_mut(lane).filter(|_| !rows.is_empty()) {
+            let effects = seat.lane.start(rows);
+            self.execute(me, state, lane, effects);
         }
     }
 
@@ -129,7 +167,14 @@ impl LaneActor {
         }
     }
 
-    fn outcome(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, result: CommitResult, took: Duration) {
+    fn outcome(
+        &self,
+        me: &ActorRef<LaneMsg>,
+        state: &mut LaneState,
+        lane: usize,
+        result: CommitResult,
+        took: Duration,
+    ) {
         histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
         match &result {
             Ok(rows) => {
@@ -141,26 +186,28 @@ impl LaneActor {
                 tracing::warn!(target: TRACE_BATCHES, kind = ?error.kind, %error, "a batch did not commit");
             }
         }
-        let effects = state.lane.outcome(result);
-        if let Some(why) = state.lane.halted() {
+        let Some(seat) = state.seats.get_mut(lane) else { return };
+        let effects = seat.lane.outcome(result);
+        if let Some(why) = seat.lane.halted() {
             self.halted.get_or_init(|| why.to_owned());
         }
-        state.resting |= effects.iter().any(|effect| matches!(effect, LaneEffect::Rest(_)));
-        if state.lane.is_idle() {
+        seat.resting |= effects.iter().any(|effect| matches!(effect, LaneEffect::Rest(_)));
+        if seat.lane.is_idle() {
             // Ask for the next rows before the flushers answer the callers of these: the store works meanwhile.
             self.gather(state);
         }
-        self.execute(me, state, effects);
+        self.execute(me, state, lane, effects);
     }
 
-    fn execute(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, effects: Vec<LaneEffect>) {
+    fn execute(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, lane: usize, effects: Vec<LaneEffect>) {
         let mut settled: HashMap<GameId, Vec<(EntryKey, RowResult)>> = HashMap::new();
         for effect in effects {
             match effect {
-                LaneEffect::Send(batch) => self.send(me.clone(), batch),
-                LaneEffect::ResendAfter(pause) => drop(me.send_after(pause, || LaneMsg::Resend)),
+                LaneEffect::Send(batch) => self.send(me.clone(), lane, batch),
+                LaneEffect::ResendAfter(pause) => drop(me.send_after(pause, move || LaneMsg::Resend(lane))),
                 LaneEffect::Settle(key, result) => settled.entry(key.store.game).or_default().push((key, result)),
-                LaneEffect::Rest(pause) => drop(me.send_after(pause, || LaneMsg::Rested)),
+                LaneEffect::Rest(pause) => drop(me.send_after(pause, move || LaneMsg::Rested(lane))),
+                LaneEffect::Over => self.over(state, lane),
             }
         }
         for (game, rows) in settled {
@@ -171,11 +218,28 @@ impl LaneActor {
         }
     }
 
-    fn send(&self, me: ActorRef<LaneMsg>, batch: Arc<Batch>) {
+    /// The store does not know the lane any more: nothing is sent in it until the process has a new incarnation.
+    fn over(&self, state: &LaneState, lane: usize) {
+        let incarnation = state.seats.get(lane).map(|seat| seat.lane.id().incarnation);
+        tracing::error!(target: TRACE_BATCHES, ?incarnation, "the store does not know this lane any more");
+        match (&self.ownership, incarnation) {
+            (Some(ownership), Some(incarnation)) => ownership.over(incarnation),
+            // Nobody can give it another name.
+            _ => drop(self.halted.get_or_init(|| "the store does not know the lane any more".to_owned())),
+        }
+    }
+
+    fn rejoin(state: &mut LaneState, incarnation: Incarnation) {
+        for (number, seat) in (0..).zip(&mut state.seats) {
+            seat.lane.rejoin(LaneId { incarnation, number });
+        }
+    }
+
+    fn send(&self, me: ActorRef<LaneMsg>, lane: usize, batch: Arc<Batch>) {
         let backend = Arc::clone(&self.backend);
         #[expect(
             clippy::disallowed_methods,
-            reason = "one at a time: the batch in flight; commit times are only shown"
+            reason = "one per lane: the batch in flight; commit times are only shown"
         )]
         tokio::spawn(async move {
             let sent = Instant::now();
@@ -187,7 +251,7 @@ impl LaneActor {
                 })
             })
             .await;
-            let _ = me.cast(LaneMsg::Outcome(result, sent.elapsed()));
+            let _ = me.cast(LaneMsg::Outcome(lane, result, sent.elapsed()));
         });
     }
 }
@@ -198,7 +262,12 @@ impl Actor for LaneActor {
     type Arguments = ();
 
     async fn pre_start(&self, _me: ActorRef<LaneMsg>, (): ()) -> Result<LaneState, ActorProcessingErr> {
-        Ok(LaneState::default())
+        let incarnation =
+            self.ownership.as_ref().map_or_else(Incarnation::default, |ownership| ownership.incarnation());
+        let seat = |number| Seat { lane: Lane::new(LaneId { incarnation, number }), resting: false };
+        let seats = (0..self.backend.lanes().max(1)).map(seat).collect();
+        let (flushers, ready) = (HashMap::new(), VecDeque::new());
+        Ok(LaneState { seats, flushers, ready, gathering: None, crowded: false })
     }
 
     async fn handle(
@@ -210,13 +279,24 @@ impl Actor for LaneActor {
         match msg {
             LaneMsg::Register(game, flusher) => drop(state.flushers.insert(game, flusher)),
             LaneMsg::Ready(game) => state.ready.push_back(game),
-            LaneMsg::Taken { game, rows, more } => self.taken(&me, state, game, rows, more),
-            LaneMsg::Outcome(result, took) => self.outcome(&me, state, result, took),
-            LaneMsg::Resend => {
-                let effect = state.lane.resend();
-                self.execute(&me, state, effect.into_iter().collect());
+            LaneMsg::Crowded(game) => {
+                state.crowded = true;
+                if !state.ready.contains(&game) {
+                    state.ready.push_back(game);
+                }
             }
-            LaneMsg::Rested => state.resting = false,
+            LaneMsg::Taken { game, rows, more } => self.taken(&me, state, game, rows, more),
+            LaneMsg::Outcome(lane, result, took) => self.outcome(&me, state, lane, result, took),
+            LaneMsg::Resend(lane) => {
+                let effect = state.seats.get(lane).and_then(|seat| seat.lane.resend());
+                self.execute(&me, state, lane, effect.into_iter().collect());
+            }
+            LaneMsg::Rested(lane) => {
+                if let Some(seat) = state.seats.get_mut(lane) {
+                    seat.resting = false;
+                }
+            }
+            LaneMsg::Rejoin(incarnation) => Self::rejoin(state, incarnation),
         }
         self.gather(state);
         Ok(())

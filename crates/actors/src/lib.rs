@@ -1,7 +1,7 @@
 //! The runtime of Clawstore: actors that move calls from a VM to durability and back.
 //!
 //! Owns: processes, games and servers (`decisions.md` 1); the directory of keys with one actor each; the flusher of
-//! each game and the lane of the process; admission by memory permits; reads and their cache; passivation;
+//! each game, the lanes and the session lock of the process; admission by memory permits; reads and their cache; passivation;
 //! supervision; drain at shutdown.
 //!
 //! Does not own: rules (they are `clawstore-core`'s state machines), SQL (a backend is handed in), Luau, and which
@@ -42,12 +42,14 @@ mod flusher;
 
 mod lane;
 
+mod session_lock;
+
 mod passivation;
 
 pub use clock::SystemClock;
 pub use game::{Game, GameStats};
 pub use inbox::{Inbox, VmEvent};
-pub use process::{Config, DrainReport, GameError, Process};
+pub use process::{Config, DrainReport, GameError, Process, StartError};
 pub use server::{Found, Server, ServerIdentity};
 
 #[cfg(test)]

@@ -30,6 +30,14 @@ pub const RERUNS_TOTAL: &str = "clawstore_update_reruns_total";
 pub const KEY_PANICS_TOTAL: &str = "clawstore_key_panics_total";
 /// Keys set aside after repeated panics.
 pub const QUARANTINES_TOTAL: &str = "clawstore_quarantines_total";
+/// Leases that were granted.
+pub const ACQUISITIONS_TOTAL: &str = "clawstore_acquisitions_total";
+/// Keys that were given to another server that waited for them.
+pub const HAND_OVERS_TOTAL: &str = "clawstore_hand_overs_total";
+/// Incarnations of this process: more than one means that it was taken for dead.
+pub const INCARNATIONS_TOTAL: &str = "clawstore_incarnations_total";
+/// Rows that were refused because another server owns or wrote the key.
+pub const FENCED_ROWS_TOTAL: &str = "clawstore_fenced_rows_total";
 /// Keys with an actor, of all games.
 pub const ACTIVE_KEYS: &str = "clawstore_active_keys";
 /// Bytes of calls admitted and not settled, of the process.
@@ -39,6 +47,8 @@ pub const PENDING_BYTES: &str = "clawstore_pending_bytes";
 pub const TRACE_CALLS: &str = "clawstore::calls";
 /// Trace target of batches and their fate.
 pub const TRACE_BATCHES: &str = "clawstore::batches";
+/// Trace target of leases, beats and deaths.
+pub const TRACE_LEASES: &str = "clawstore::leases";
 /// Trace target of activation, passivation, panics and quarantine.
 pub const TRACE_KEYS: &str = "clawstore::keys";
 
@@ -56,6 +66,10 @@ pub fn describe() {
     describe_counter!(RERUNS_TOTAL, "Updates that lost a race and ran again");
     describe_counter!(KEY_PANICS_TOTAL, "Panics inside a key's step");
     describe_counter!(QUARANTINES_TOTAL, "Keys set aside after repeated panics");
+    describe_counter!(ACQUISITIONS_TOTAL, "Leases granted");
+    describe_counter!(HAND_OVERS_TOTAL, "Keys given to another server that waited for them");
+    describe_counter!(INCARNATIONS_TOTAL, "Incarnations of this process");
+    describe_counter!(FENCED_ROWS_TOTAL, "Rows refused because another server owns or wrote the key");
     describe_gauge!(ACTIVE_KEYS, Unit::Count, "Keys with an actor");
     describe_gauge!(PENDING_BYTES, Unit::Bytes, "Bytes of calls admitted and not settled");
 }

@@ -4,7 +4,7 @@
 //! out keys that are idle or, above the byte ceiling, those used longest ago. Does not own: what an actor does.
 //!
 //! Only a clean key leaves (A5): nothing of it is open, under the slot's lock, so nothing can come between. Its durable
-//! value stays as a 4 s cache entry (`decisions.md` 9); then the slot goes too, and SQLite keys leave nothing behind.
+//! value stays as a 4 s cache entry (`decisions.md` 9); then the slot goes too, or stays with nothing but the key's lease.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use clawstore_core::CallError;
 use clawstore_core::clock::Moment;
-use clawstore_core::key_machine::Input;
-use clawstore_core::limits::{ACTIVE_KEY_BYTES, CACHED_KEY_BYTES, READ_CACHE_TTL};
+use clawstore_core::key_machine::{Head, Input};
+use clawstore_core::limits::{ACTIVE_KEY_BYTES, CACHED_KEY_BYTES, IDLE_BEFORE_RELEASE, READ_CACHE_TTL};
 use metrics::{counter, gauge};
-use ractor::ActorRef;
 
+use crate::activation::is_call;
 use crate::call_port::CallPort;
 use crate::flusher::FlusherMsg;
 use crate::game::Game;
 use crate::metric_definitions::{PASSIVATIONS_TOTAL, PENDING_BYTES};
-use crate::slot::{Activation, KeyMsg, Slot};
+use crate::slot::{Activation, Slot};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -56,7 +56,7 @@ async fn sweep_until_stopped(game: Weak<Game>) {
     }
 }
 
-/// One idle key with an actor, as a sweep sees it.
+/// One idle key, as a sweep sees it.
 struct Idle {
     slot: Arc<Slot>,
     last_used: u32,
@@ -87,26 +87,11 @@ impl Game {
         }
     }
 
-    /// A key whose stored state could not be read again: its actor ends, its calls FAIL, the next one loads it afresh.
-    pub(crate) fn forget_key(&self, slot: &Slot, actor: &ActorRef<KeyMsg>) {
-        let mut state = slot.lock();
-        let is_its = matches!(&state.activation, Activation::Live(live) if live.get_id() == actor.get_id());
-        if is_its {
-            state.activation = Activation::Vacant;
-            state.cached_at = None;
-            state.generation += 1;
-        }
-        drop(state);
-        if is_its {
-            self.key_left();
-        }
-        actor.kill();
-    }
-
     /// Takes out what is idle, then, if memory is short, what was used longest ago.
     pub(crate) fn sweep(&self) {
         let now = self.seconds.load(Ordering::Relaxed);
         let idle_seconds = u32::try_from(self.config.idle_before_passivation.as_secs()).unwrap_or(u32::MAX).max(1);
+        let release_seconds = u32::try_from(IDLE_BEFORE_RELEASE.as_secs()).unwrap_or(u32::MAX);
         let (mut resident, mut idle, mut expired) = (0, Vec::new(), Vec::new());
         self.directory.for_each(|slot| {
             let (bytes, is_live, is_expired) = self.weigh(slot);
@@ -115,11 +100,12 @@ impl Game {
             if is_live && slot.open.load(Ordering::Acquire) == 0 {
                 idle.push(Idle { slot: Arc::clone(slot), last_used, bytes });
             } else if is_expired {
-                expired.push(Arc::clone(slot));
+                expired.push(Idle { slot: Arc::clone(slot), last_used, bytes });
             }
         });
-        for slot in expired {
-            self.remove_expired(&slot);
+        for Idle { slot, last_used, .. } in expired {
+            let is_old = now.saturating_sub(last_used) > release_seconds;
+            self.remove_expired(&slot, is_old || resident > self.config.cache_bytes);
         }
         let ceiling = self.config.cache_bytes;
         #[expect(
@@ -173,14 +159,26 @@ impl Game {
         }
     }
 
-    fn remove_expired(&self, slot: &Arc<Slot>) {
+    /// Takes out a slot that nobody uses. One with a lease keeps that, without the value, unless it is to be given back
+    /// (`decisions.md` 13): its next activation need not write the row.
+    fn remove_expired(&self, slot: &Arc<Slot>, gives_back: bool) {
         let mut state = slot.lock();
         let unused = state.flights.is_empty() && slot.open.load(Ordering::Acquire) == 0;
-        if matches!(state.activation, Activation::Vacant | Activation::Quarantined(_)) && unused {
-            state.activation = Activation::Removed;
-            drop(state);
-            self.directory.remove(slot);
+        if !matches!(state.activation, Activation::Vacant | Activation::Quarantined(_)) || !unused {
+            return;
         }
+        if state.lease.is_some() && !gives_back {
+            (state.durable, state.cached_at) = (Arc::default(), None);
+            state.head = Head::stored(Arc::default());
+            return;
+        }
+        let lease = state.lease.take();
+        state.activation = Activation::Removed;
+        drop(state);
+        if let (Some(ownership), Some(fence)) = (&self.ownership, lease) {
+            ownership.give_back(slot.key.clone(), fence, false);
+        }
+        self.directory.remove(slot);
     }
 }
 
@@ -193,7 +191,7 @@ fn expire_waiting(slot: &Slot, now: Moment) -> (Vec<CallPort>, bool) {
         expired.extend(late.map(|(_, caller)| caller));
     }
     let mut still_waits = !state.flights.is_empty();
-    if let Activation::Activating(waiting) = &mut state.activation {
+    if let Activation::Activating(waiting) | Activation::Leaving(waiting) = &mut state.activation {
         for msg in std::mem::take(waiting) {
             match msg {
                 Input::Call(op) if op.deadline <= now => expired.push(op.caller),
@@ -201,6 +199,11 @@ fn expire_waiting(slot: &Slot, now: Moment) -> (Vec<CallPort>, bool) {
             }
         }
         still_waits = true;
+    }
+    if matches!(&state.activation, Activation::Activating(waiting) if !waiting.iter().any(is_call)) {
+        // Nobody waits for the key any more: it is not asked for either.
+        state.activation = Activation::Vacant;
+        state.generation += 1;
     }
     (expired, still_waits)
 }

@@ -1,6 +1,6 @@
 //! One per process and database: what all games share.
 //!
-//! Owns: the lane, the reader, the process's memory permits, the table of games, numbers for VMs, and draining
+//! Owns: the lanes, the reader, the session lock, the process's memory permits, the table of games, numbers for VMs, and draining
 //! everything at shutdown. Does not own: the tokio runtime, the backend's life.
 
 use std::collections::HashMap;
@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clawstore_core::GameId;
-use clawstore_core::backend::Backend;
+use clawstore_core::backend::{Backend, BackendError};
 use clawstore_core::clock::Clock;
+use clawstore_core::entropy::Entropy;
 use clawstore_core::limits;
 use clawstore_core::versioning::Retention;
 use parking_lot::Mutex;
@@ -24,6 +25,7 @@ use crate::game::Game;
 use crate::lane::{LaneActor, LaneMsg};
 use crate::metric_definitions::TRACE_BATCHES;
 use crate::reads::Reader;
+use crate::session_lock::{self, Ownership};
 
 /// Settings with their defaults (`decisions.md` 23).
 #[derive(Debug, Clone)]
@@ -66,13 +68,14 @@ pub struct DrainReport {
     pub unknown: u64,
 }
 
-/// Nobody writes without a lane: if it dies, the store stops, and calls fail at once instead of at their deadline.
-async fn watch_lane(ended: JoinHandle<()>, draining: Arc<AtomicBool>, halted: Arc<OnceLock<String>>) {
+/// Nobody writes without lanes or owns without a session lock: if one dies, the store stops, and calls fail at once instead
+/// of at their deadline.
+async fn watch(what: &'static str, ended: JoinHandle<()>, draining: Arc<AtomicBool>, halted: Arc<OnceLock<String>>) {
     // How it ended does not matter, only that nobody told it to.
     let _ = ended.await;
     if !draining.load(Ordering::Acquire) {
-        tracing::error!(target: TRACE_BATCHES, "the lane died: the store stops");
-        halted.get_or_init(|| "the lane died".to_owned());
+        tracing::error!(target: TRACE_BATCHES, "{what} died: the store stops");
+        halted.get_or_init(|| format!("{what} died"));
     }
 }
 
@@ -80,6 +83,8 @@ async fn watch_lane(ended: JoinHandle<()>, draining: Arc<AtomicBool>, halted: Ar
 const VM_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the answers of an aborted drain may take to reach their callers.
 const ABORT_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the store may take to set the leases free. Without an answer they end as those of the dead do.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What all games of a process share.
 #[derive(Debug)]
@@ -90,6 +95,8 @@ pub struct Process {
     pub(crate) permits: Arc<Permits>,
     pub(crate) lane: ActorRef<LaneMsg>,
     pub(crate) reader: Reader,
+    /// Leases; `None` if this process owns every key.
+    pub(crate) ownership: Option<Arc<Ownership>>,
     pub(crate) halted: Arc<OnceLock<String>>,
     /// The lane may end from now on.
     draining: Arc<AtomicBool>,
@@ -101,6 +108,17 @@ pub struct Process {
 struct Games {
     open: HashMap<GameId, Arc<Game>>,
     closed: bool,
+}
+
+/// Why a process could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store did not take this process among its servers.
+    #[error("the database does not take this process among its servers: {0}; nothing was opened")]
+    Join(#[from] BackendError),
+    /// An actor could not be started.
+    #[error("an actor could not be started: {0}; nothing was opened")]
+    Spawn(#[from] SpawnErr),
 }
 
 /// Why a game could not be opened.
@@ -115,25 +133,50 @@ pub enum GameError {
 }
 
 impl Process {
-    /// Starts the lane and the reader on `runtime`.
+    /// Starts the lanes, the reader and, where several processes share the store, the session lock, on `runtime`.
     ///
     /// # Errors
-    /// If an actor cannot be started.
+    /// If the store does not take the process among its servers, or an actor cannot be started.
     pub async fn start(
         backend: Arc<dyn Backend>,
         clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
         runtime: Handle,
         config: Config,
-    ) -> Result<Arc<Self>, SpawnErr> {
-        let halted = Arc::new(OnceLock::new());
-        let actor = LaneActor::new(Arc::clone(&backend), Arc::clone(&halted));
+    ) -> Result<Arc<Self>, StartError> {
+        let (halted, draining) = (Arc::new(OnceLock::new()), Arc::new(AtomicBool::new(false)));
+        let watch = |what, ended| {
+            runtime.spawn(watch(what, ended, Arc::clone(&draining), Arc::clone(&halted)));
+        };
+        let ownership = if backend.leases().is_some() {
+            let (ownership, ended) = session_lock::start(&backend, &clock, &entropy).await?;
+            watch("the session lock", ended);
+            Some(Arc::new(ownership))
+        } else {
+            None
+        };
+        let actor = LaneActor::new(Arc::clone(&backend), ownership.clone(), Arc::clone(&halted));
         let (lane, ended) = Actor::spawn(None, actor, ()).await?;
-        let draining = Arc::new(AtomicBool::new(false));
-        runtime.spawn(watch_lane(ended, Arc::clone(&draining), Arc::clone(&halted)));
+        watch("the lane", ended);
+        if let Some(ownership) = &ownership {
+            ownership.tell_lane(lane.clone());
+        }
         let reader = Reader::start(backend, Arc::clone(&clock), &runtime, config.call_deadline);
         let permits = Permits::new(config.pending_bytes_per_process);
         let (next_vm, games) = (Arc::new(AtomicU64::new(1)), Mutex::default());
-        Ok(Arc::new(Self { clock, runtime, config, permits, lane, reader, halted, draining, next_vm, games }))
+        Ok(Arc::new(Self {
+            clock,
+            runtime,
+            config,
+            permits,
+            lane,
+            reader,
+            ownership,
+            halted,
+            draining,
+            next_vm,
+            games,
+        }))
     }
 
     /// The game of this id; opened by the first call, the same one afterwards. Needs no runtime context.
@@ -189,6 +232,9 @@ impl Process {
         games.iter().for_each(|game| game.stop());
         self.draining.store(true, Ordering::Release);
         self.lane.stop(None);
+        if let Some(ownership) = &self.ownership {
+            ownership.leave(LEAVE_PATIENCE).await;
+        }
         let reports = games.iter().zip(before).map(|(game, before)| game.ended_since(before));
         reports.fold(DrainReport::default(), |sum, ended| DrainReport {
             acked: sum.acked + ended.acked,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clawstore_core::backend::{Backend, BackendError, BackendErrorKind};
 use clawstore_core::clock::Clock;
+use clawstore_core::key_machine::Input;
 use clawstore_core::ops::Reply;
 use clawstore_core::{CallError, Entry, EntryKey};
 use tokio::runtime::Handle;
@@ -154,6 +155,7 @@ fn finish(mut job: Job, result: Result<Entry, BackendError>, clock: &dyn Clock) 
     let result = result.map(Arc::new);
     if let Ok(entry) = &result {
         cache(&job.slot, flight.generation, entry, clock);
+        give_up_if_lost(&job.slot, entry);
     }
     for (_, mut caller) in flight.waiters {
         caller.answer(match &result {
@@ -168,6 +170,17 @@ fn take_flight(slot: &Slot, number: u64) -> Option<Flight> {
     let mut state = slot.lock();
     let at = state.flights.iter().position(|flight| flight.number == number)?;
     Some(state.flights.swap_remove(at))
+}
+
+/// A key that is owned here, with a stored state that nobody here has written, is owned by somebody else.
+fn give_up_if_lost(slot: &Slot, entry: &Entry) {
+    let state = slot.lock();
+    if let Activation::Live(actor) = &state.activation
+        && entry.revision > state.durable.revision
+        && !slot.has_unsettled()
+    {
+        let _ = actor.cast(Input::Lost);
+    }
 }
 
 /// Leaves the value for the next readers, unless the key has been active meanwhile.

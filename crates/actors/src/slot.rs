@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use clawstore_core::backend::Fence;
 use clawstore_core::clock::Moment;
 use clawstore_core::key_machine::{Head, Input};
 use clawstore_core::{Entry, EntryKey};
@@ -30,6 +31,8 @@ pub(crate) enum Activation {
     Activating(VecDeque<KeyMsg>),
     /// It takes calls.
     Live(ActorRef<KeyMsg>),
+    /// The actor gives up the key and will bring back what it has not done; calls wait here, behind that.
+    Leaving(VecDeque<KeyMsg>),
     /// Set aside until then.
     Quarantined(Moment),
     /// The slot is no longer in the directory: look the key up again.
@@ -61,6 +64,12 @@ pub(crate) struct SlotState {
     pub(crate) flights: Vec<Flight>,
     /// Times of the last panics.
     pub(crate) panics: VecDeque<Moment>,
+    /// The fence under which this process owns the key, with or without an actor. Never where there are no leases.
+    pub(crate) lease: Option<Fence>,
+    /// When the lease was granted.
+    pub(crate) granted_at: Moment,
+    /// Since when others are known to wait for the key.
+    pub(crate) wanted_since: Option<Moment>,
 }
 
 /// One key.
@@ -71,7 +80,7 @@ pub(crate) struct Slot {
     pub(crate) open: AtomicU32,
     /// Writes that reads wait for (`decisions.md` 9).
     pub(crate) unsettled: AtomicU32,
-    /// A row ended in a way that leaves the stored state unknown here: reads wait until it has been read again.
+    /// A row ended in a way that leaves the stored state unknown here: reads wait until the key has been activated again.
     pub(crate) reads_wait: AtomicBool,
     /// Second at which the key was last used.
     pub(crate) last_used: AtomicU32,
@@ -91,6 +100,9 @@ impl Slot {
             cached_at: None,
             flights: Vec::new(),
             panics: VecDeque::new(),
+            lease: None,
+            granted_at: Moment::default(),
+            wanted_since: None,
         };
         Self {
             key,
@@ -106,6 +118,12 @@ impl Slot {
     /// The slot's state. Held for a few hundred nanoseconds at most, never across an await.
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock()
+    }
+
+    /// Is this activation still waited for?
+    pub(crate) fn is_activating(&self, generation: u64) -> bool {
+        let state = self.lock();
+        state.generation == generation && matches!(state.activation, Activation::Activating(_))
     }
 
     /// Must a read go through the actor, behind what is not settled?

@@ -3,6 +3,7 @@
 
 mod answers;
 mod faults;
+mod ownership;
 mod passivation;
 mod reads;
 mod regressions;
@@ -15,7 +16,7 @@ use clawstore_core::backend::Backend;
 use clawstore_core::entry::Attributes;
 use clawstore_core::ops::{CallResult, Increment, Reply, Request, Set};
 use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind, Value};
-use clawstore_testkit::{GatedBackend, ManualClock, MemoryBackend};
+use clawstore_testkit::{GatedBackend, ManualClock, MemoryBackend, SeededEntropy};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -47,7 +48,9 @@ impl World {
         let gate = Arc::new(GatedBackend::new(backend));
         let clock = Arc::new(ManualClock::new(clawstore_core::clock::Timestamp::from_unix_ms(1_700_000_000_000)));
         let backend = Arc::clone(&gate) as Arc<dyn Backend>;
-        let process = Process::start(backend, Arc::clone(&clock) as _, Handle::current(), config).await.unwrap();
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let process =
+            Process::start(backend, Arc::clone(&clock) as _, entropy, Handle::current(), config).await.unwrap();
         let game = process.game(GameId::Number(1)).unwrap();
         Self { memory, gate, clock, process, game }
     }

@@ -34,6 +34,9 @@ pub enum OpenError {
     /// An actor could not be started.
     #[error("an actor could not be started: {0}; nothing was opened")]
     Actor(String),
+    /// The process could not be started.
+    #[error(transparent)]
+    Start(#[from] clawstore_actors::StartError),
     /// The game could not be opened.
     #[error(transparent)]
     Game(#[from] clawstore_actors::GameError),
@@ -101,12 +104,11 @@ impl Builder {
         let runtime = Running::start(self.runtime)?;
         let (backend, embedded) = open_database(self.database)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
-        let (handle, config) = (runtime.handle().clone(), self.config.actors);
+        let entropy: Arc<dyn Entropy> = self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy));
+        let (handle, config, bits) = (runtime.handle().clone(), self.config.actors, Arc::clone(&entropy));
         let process = runtime
-            .wait(async move { Process::start(backend, clock, handle, config).await })
-            .ok_or_else(|| OpenError::Actor("the runtime has stopped".into()))?
-            .map_err(|error| OpenError::Actor(error.to_string()))?;
-        let entropy = self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy));
+            .wait(async move { Process::start(backend, clock, bits, handle, config).await })
+            .ok_or_else(|| OpenError::Actor("the runtime has stopped".into()))??;
         Ok(Clawstore::new(process, embedded, runtime, entropy))
     }
 

@@ -101,7 +101,7 @@ const fn positive(bits: u128) -> u64 {
 }
 
 /// One stream of batches of an incarnation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LaneId {
     /// Whose.
     pub incarnation: Incarnation,

@@ -12,7 +12,9 @@
 //!
 //! When a write fails, everything after it was built on sand. The flusher says `Broken`, the machine stops accepting
 //! and *recalls* what the flusher still has of the key; both sides' messages are in order, so the recall brings back
-//! exactly what was accepted after the durable revision, and it is applied again, in order, ahead of newer calls.
+//! exactly what was accepted after the durable revision, and it is applied again, in order, ahead of newer calls. If the
+//! key is to be handed over, or the state that was built on is not the stored one, the machine leaves instead: what was
+//! recalled and what waits goes back, in order, to be made on the key's next machine (`ownership-protocol.md` §2.2.6, 11).
 
 mod held;
 mod messages;
@@ -22,8 +24,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use held::{Held, Turn};
-pub use messages::{Base, Caller, Effect, Head, Input, Item, Op, Rerun, VmId, Writer};
+pub use messages::{Base, Caller, Effect, Head, Input, Item, Op, Owned, Rerun, VmId, Writer};
 
+use crate::backend::Fence;
 use crate::clock::Moment;
 use crate::entry::Entry;
 use crate::error::CallError;
@@ -35,6 +38,7 @@ use crate::versioning::Retention;
 #[derive(Debug)]
 pub struct KeyMachine<C> {
     retention: Retention,
+    fence: Fence,
     head: Head,
     durable: u64,
     held: Vec<Held<C>>,
@@ -48,18 +52,24 @@ pub struct KeyMachine<C> {
     recalls: u64,
     /// The state that the flusher knows is not the stored one.
     stale: bool,
+    /// Another server is to have the key.
+    handing_over: bool,
+    /// Nothing is on its way any more: it leaves when all that was sent to it has arrived.
+    leaving: bool,
     /// Number of the last ask.
     asks: u64,
     closing: bool,
 }
 
 impl<C: Caller> KeyMachine<C> {
-    /// A key whose durable state is `entry`.
-    pub fn new(retention: Retention, entry: Arc<Entry>) -> Self {
-        let (durable, head) = (entry.revision, Head::stored(entry));
+    /// A key that is owned.
+    pub fn new(retention: Retention, owned: Owned) -> Self {
+        let (durable, head) = (owned.entry.revision, Head::stored(owned.entry));
         let (held, turn, queue, recalled) = (Vec::new(), None, VecDeque::new(), VecDeque::new());
+        let first_number = u64::from(owned.generation) << 32;
         Self {
             retention,
+            fence: owned.fence,
             head,
             durable,
             held,
@@ -67,9 +77,11 @@ impl<C: Caller> KeyMachine<C> {
             queue,
             recalled,
             recalling: false,
-            recalls: 0,
+            recalls: first_number,
             stale: false,
-            asks: 0,
+            handing_over: false,
+            leaving: false,
+            asks: first_number,
             closing: false,
         }
     }
@@ -78,10 +90,10 @@ impl<C: Caller> KeyMachine<C> {
     /// the flusher has.
     #[must_use]
     pub fn rebuild(self, out: &mut Vec<Effect<C>>) -> Self {
-        let mut machine = Self::new(self.retention, Arc::default());
+        let mut machine = Self::new(self.retention, Owned { fence: self.fence, ..Owned::default() });
         machine.recalls = self.recalls;
         machine.recalled = self.recalled;
-        machine.stale = self.stale;
+        (machine.stale, machine.handing_over) = (self.stale, self.handing_over);
         (machine.asks, machine.closing) = (self.asks, self.closing);
         machine.queue = self.held.into_iter().flat_map(|held| held.ops).chain(self.queue).collect();
         machine.recall(out);
@@ -103,11 +115,6 @@ impl<C: Caller> KeyMachine<C> {
         self.recalling
     }
 
-    /// Is this the recall whose state must be read again?
-    pub fn awaits_reload(&self, number: u64) -> bool {
-        self.recalling && self.stale && self.recalls == number
-    }
-
     /// Nothing waits in here.
     pub fn is_idle(&self) -> bool {
         self.held.is_empty() && self.queue.is_empty() && self.recalled.is_empty() && !self.recalling
@@ -122,7 +129,15 @@ impl<C: Caller> KeyMachine<C> {
             Input::Persisted(revision) => self.durable = self.durable.max(revision),
             Input::Broken => self.recall(out),
             Input::Recalled(number, ops, durable) => self.recalled(now, number, ops, durable, out),
-            Input::Reloaded(number, entry) => self.reloaded(now, number, entry, out),
+            Input::HandOver => {
+                self.handing_over = true;
+                self.recall(out);
+            }
+            Input::Lost => {
+                self.stale = true;
+                self.recall(out);
+            }
+            Input::Leave => self.leave(out),
             Input::Tick => self.tick(now, out),
             Input::Closing => self.close(now, out),
         }
@@ -187,7 +202,7 @@ impl<C: Caller> KeyMachine<C> {
         assert_eq!(entry.revision, self.head.entry.revision + 1, "A4: revisions grow by one");
         let keep_previous = self.retention.keeps(&self.head.entry, &entry);
         self.head = Head { entry: Arc::clone(&entry), writer: Some(op.writer) };
-        out.push(Effect::Submit(Item::Write { op, entry, reply, keep_previous }));
+        out.push(Effect::Submit(Item::Write { op, entry, fence: self.fence, reply, keep_previous }));
     }
 
     /// Answers with what the head shows: at once if it is durable, else behind it (I4).

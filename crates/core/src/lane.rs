@@ -2,8 +2,9 @@
 //!
 //! Owns: the batch in flight, its number and digest; sending the identical batch again while its outcome is not known
 //! (`ownership-protocol.md` §2.2.13); halving a batch that is not acceptable until the bad row is alone (§2.2.15);
-//! giving rows back that were surely not applied; the pauses between attempts.
-//! Does not own: which rows form a batch (`write_batch`), connections, timers.
+//! giving rows back that were surely not applied; the pauses between attempts; going on under another incarnation
+//! once the batch in flight is settled under the old one (§2.2.12).
+//! Does not own: which rows form a batch (`write_batch`), connections, timers, incarnations (`lease`).
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -28,11 +29,16 @@ pub enum LaneEffect {
     Settle(EntryKey, RowResult),
     /// Take nothing for this long.
     Rest(Duration),
+    /// The incarnation is over: nothing is taken before `rejoin`.
+    Over,
 }
 
 /// One lane.
 #[derive(Debug, Default)]
 pub struct Lane {
+    id: LaneId,
+    /// Begins with the next batch: its numbers start at 1.
+    next_id: Option<LaneId>,
     /// Number of the last batch that committed.
     seq: u64,
     in_flight: Option<Arc<Batch>>,
@@ -40,14 +46,36 @@ pub struct Lane {
     parts: Vec<Vec<BatchRow>>,
     /// Attempts in a row that did not end well.
     attempts: u32,
+    /// An earlier send of this number may be applied yet: nothing of it can be said to have surely failed, whatever a later
+    /// send was told. Ends with the number: once it is used, the store refuses the earlier send.
+    in_doubt: bool,
+    /// Nothing may be sent under `id` any more.
+    over: bool,
     /// The store will not work again until it is reopened: why.
     halted: Option<String>,
 }
 
 impl Lane {
+    /// A lane of this name, with nothing sent.
+    pub fn new(id: LaneId) -> Self {
+        Self { id, ..Self::default() }
+    }
+
+    /// Its name: that of the batch in flight, if there is one.
+    pub fn id(&self) -> LaneId {
+        self.id
+    }
+
     /// Nothing is in flight: a batch may be started.
     pub fn is_idle(&self) -> bool {
-        self.in_flight.is_none()
+        self.in_flight.is_none() && !self.over
+    }
+
+    /// From the next batch on, this is another lane. What is in flight is settled under the old name first: only there
+    /// its number means anything.
+    pub fn rejoin(&mut self, id: LaneId) {
+        self.next_id = Some(id);
+        self.over = false;
     }
 
     /// Why the store has halted, if it has.
@@ -61,6 +89,9 @@ impl Lane {
         if let Some(why) = &self.halted {
             let error = CallError::unavailable(why);
             return rows.into_iter().map(|r| LaneEffect::Settle(r.key, RowResult::Failed(error.clone()))).collect();
+        }
+        if let Some(id) = self.next_id.take() {
+            (self.id, self.seq, self.in_doubt) = (id, 0, false);
         }
         self.parts.push(rows);
         self.send_next().into_iter().collect()
@@ -85,7 +116,7 @@ impl Lane {
     }
 
     fn committed(&mut self, batch: &Batch, outcomes: Vec<RowOutcome>) -> Vec<LaneEffect> {
-        (self.seq, self.attempts) = (batch.seq, 0);
+        (self.seq, self.attempts, self.in_doubt) = (batch.seq, 0, false);
         let settle = |(row, outcome): (&BatchRow, _)| LaneEffect::Settle(row.key.clone(), RowResult::Done(outcome));
         let mut effects: Vec<_> = batch.rows.iter().zip(outcomes).map(settle).collect();
         effects.extend(self.send_next());
@@ -94,10 +125,10 @@ impl Lane {
 
     fn failed(&mut self, batch: Arc<Batch>, error: &BackendError) -> Vec<LaneEffect> {
         match error.kind {
-            BackendErrorKind::Unknown => {
-                self.in_flight = Some(batch);
-                vec![LaneEffect::ResendAfter(self.pause())]
-            }
+            BackendErrorKind::Unknown => self.keep(batch),
+            // This attempt surely did nothing; the one before it may have.
+            BackendErrorKind::Unavailable if self.in_doubt => self.keep(batch),
+            BackendErrorKind::Over => self.lane_is_over(&batch, error),
             BackendErrorKind::Unavailable => {
                 let mut effects = self.give_back(&batch, || RowResult::NotSent);
                 effects.push(LaneEffect::Rest(self.pause()));
@@ -112,18 +143,38 @@ impl Lane {
                 }));
                 effects
             }
-            BackendErrorKind::Invalid
-            | BackendErrorKind::Corrupt
-            | BackendErrorKind::Internal
-            | BackendErrorKind::Over => self.rejected(&batch, &CallError::unavailable(error)),
+            BackendErrorKind::Invalid | BackendErrorKind::Corrupt | BackendErrorKind::Internal => {
+                self.rejected(&batch, error)
+            }
         }
     }
 
+    /// The outcome is not known: the identical batch is sent again until it is.
+    fn keep(&mut self, batch: Arc<Batch>) -> Vec<LaneEffect> {
+        self.in_doubt = true;
+        self.in_flight = Some(batch);
+        vec![LaneEffect::ResendAfter(self.pause())]
+    }
+
+    /// The store does not know the lane, or not as this side left it. Nothing can be settled under its name any more: what may
+    /// be applied stays unknown for ever (`ownership-protocol.md` A11).
+    fn lane_is_over(&mut self, batch: &Batch, error: &BackendError) -> Vec<LaneEffect> {
+        let (unknown, in_doubt) = (CallError::unknown(error), self.in_doubt);
+        let result = || if in_doubt { RowResult::Unknown(unknown.clone()) } else { RowResult::NotSent };
+        let mut effects = self.give_back(batch, result);
+        (self.over, self.attempts) = (self.next_id.is_none(), 0);
+        effects.push(LaneEffect::Over);
+        effects
+    }
+
     /// A batch that surely was not applied and will not be as it is: halve it until the bad row is alone.
-    fn rejected(&mut self, batch: &Batch, error: &CallError) -> Vec<LaneEffect> {
+    fn rejected(&mut self, batch: &Batch, error: &BackendError) -> Vec<LaneEffect> {
         let mut effects = Vec::new();
         if batch.rows.len() == 1 {
-            effects = settle_all(&batch.rows, || RowResult::Failed(error.clone()));
+            effects = settle_all(&batch.rows, || match self.in_doubt {
+                false => RowResult::Failed(CallError::unavailable(error)),
+                true => RowResult::Unknown(CallError::unknown(error)),
+            });
         } else {
             let (first, second) = batch.rows.split_at(batch.rows.len() / 2);
             self.parts.extend([second.to_vec(), first.to_vec()]);
@@ -143,7 +194,7 @@ impl Lane {
 
     fn send_next(&mut self) -> Option<LaneEffect> {
         let rows = self.parts.pop()?;
-        let batch = Arc::new(Batch { lane: LaneId::default(), seq: self.seq + 1, digest: digest(&rows), rows });
+        let batch = Arc::new(Batch { lane: self.id, seq: self.seq + 1, digest: digest(&rows), rows });
         self.in_flight = Some(Arc::clone(&batch));
         Some(LaneEffect::Send(batch))
     }
@@ -165,7 +216,7 @@ fn digest(rows: &[BatchRow]) -> u64 {
     let mut hasher = FixedState::default().build_hasher();
     for row in rows {
         row.key.hash(&mut hasher);
-        (row.base, row.keep_previous, row.entry.revision, row.entry.updated).hash(&mut hasher);
+        (row.fence, row.base, row.keep_previous, row.entry.revision, row.entry.updated).hash(&mut hasher);
         row.entry.value.as_ref().map(|value| value.json()).hash(&mut hasher);
         for kept in &row.kept {
             kept.revision.hash(&mut hasher);

@@ -2,7 +2,7 @@
 //!
 //! Owns: what a key, a value and an entry are; what each call of the API does to an entry; who may write next
 //! (`key_machine`); which writes form a batch (`write_batch`) and what becomes of a batch whose outcome is bad or
-//! not known (`lane`); every limit and every error text.
+//! not known (`lane`); which process owns a key and who is alive (`lease`); every limit and every error text.
 //!
 //! Does not own: time, randomness, threads, messages, SQL, Luau. A clock and a source of entropy are handed in
 //! (`clock`, `entropy`), storage is a trait (`backend`), everything else is a state machine of the form
@@ -36,7 +36,12 @@ pub mod write_batch;
 
 pub mod lane;
 
+pub mod lease;
+
 pub mod backend;
+
+#[cfg(feature = "mutants")]
+pub mod mutant;
 
 pub use entry::{Attributes, Entry};
 pub use entry_key::{EntryKey, GameId, StoreId, StoreKind};

@@ -60,6 +60,36 @@ pub const QUARANTINE: Duration = Duration::from_secs(60);
 /// First and last pause between two attempts at a batch whose outcome was bad or not known.
 pub const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// A process says this often that it is alive (`ownership-protocol.md` §2.2.2).
+pub const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// A process whose count of beats stood still for this long, by the clock of one whose own beats all succeeded meanwhile, is
+/// declared dead (`ownership-protocol.md` §2.2.3).
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(5);
+/// Between two beats that succeeded so far apart a process was not watching: it may have been frozen itself.
+pub const WATCH_GAP_MAX: Duration = Duration::from_millis(2_500);
+/// An owned value is shown for this long after the sending of the last beat that succeeded (`ownership-protocol.md` A8).
+pub const TRUST_AFTER_BEAT: Duration = Duration::from_secs(4);
+/// A key that has been wanted for this long and is not handed over yet is read from the store (`decisions.md` 9).
+pub const WANTED_BEFORE_READ: Duration = Duration::from_secs(2);
+/// Most keys of one acquisition or release.
+pub const LEASES_PER_CALL_MAX: usize = 1_000;
+/// How often the lease of a key that another holds is asked for: at first, and later (`decisions.md` 26).
+pub const ACQUIRE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
+/// From the first to the later of [`ACQUIRE_PAUSE`].
+pub const ACQUIRE_EAGER: Duration = Duration::from_secs(2);
+/// A row that was locked at the moment of asking is asked for again after this: a batch takes about as long.
+pub const BUSY_PAUSE: Duration = Duration::from_millis(3);
+/// A key that others want is kept at least this long, so that what waits for it is done in one go
+/// (`ownership-protocol.md` §2.2.6).
+pub const HOLD_MIN: Duration = Duration::from_millis(20);
+/// After giving a wanted key away, its last owner does not ask for it again for this long (`decisions.md` 26).
+pub const COOLING: Duration = Duration::from_millis(150);
+/// A lease without an actor is given back after this long without a call (`decisions.md` 13).
+pub const IDLE_BEFORE_RELEASE: Duration = Duration::from_secs(600);
+
+const _: () = assert!(TRUST_AFTER_BEAT.as_millis() > 2 * BEAT_EVERY.as_millis(), "one lost beat costs no reads");
+const _: () =
+    assert!(TRUST_AFTER_BEAT.as_millis() < SUSPECT_AFTER.as_millis(), "no owned value is shown after a death");
 const _: () = assert!(VALUE_BYTES_MAX + 64 * 1024 < BATCH_BYTES_MAX, "any legal value fits into a batch");
 const _: () = assert!(VALUE_BYTES_MAX + CALL_OVERHEAD_BYTES < PENDING_BYTES_PER_GAME, "any legal call can be admitted");
 const _: () = assert!(PENDING_BYTES_PER_GAME <= PENDING_BYTES_PER_PROCESS);

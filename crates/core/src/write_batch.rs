@@ -117,6 +117,11 @@ impl<C> PendingWrites<C> {
         !self.ready.is_empty()
     }
 
+    /// Keys that wait to be taken.
+    pub fn ready_keys(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Nothing waits and nothing is in flight.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
@@ -330,7 +335,7 @@ fn take_row<C>(
     let mut row: Option<BatchRow> = None;
     let (mut cost_rows, mut kept_bytes) = (0, 0);
     while let Some(item) = queue.pending.front() {
-        if let Item::Write { entry, keep_previous, .. } = item {
+        if let Item::Write { entry, fence, keep_previous, .. } = item {
             let keeps = row.as_ref().filter(|_| *keep_previous).map(|row| Arc::clone(&row.entry));
             let next_kept = kept_bytes + keeps.as_ref().map_or(0, |old| old.payload_bytes());
             let next_rows = cost_rows + usize::from(row.is_none()) + usize::from(keeps.is_some());
@@ -341,8 +346,9 @@ fn take_row<C>(
             }
             (cost_rows, kept_bytes) = (next_rows, next_kept);
             match &mut row {
-                None => row = Some(first_row(key, entry, *keep_previous)),
+                None => row = Some(first_row(key, *fence, entry, *keep_previous)),
                 Some(row) => {
+                    debug_assert_eq!(row.fence, *fence, "I8: a key is acquired only when nothing of it is here");
                     row.kept.extend(keeps);
                     row.entry = Arc::clone(entry);
                 }
@@ -355,15 +361,9 @@ fn take_row<C>(
     Some((row, (cost_rows.max(1), bytes.max(1))))
 }
 
-fn first_row(key: &EntryKey, entry: &Arc<Entry>, keep_previous: bool) -> BatchRow {
-    BatchRow {
-        key: key.clone(),
-        fence: Fence::default(),
-        base: entry.revision - 1,
-        keep_previous,
-        kept: Vec::new(),
-        entry: Arc::clone(entry),
-    }
+fn first_row(key: &EntryKey, fence: Fence, entry: &Arc<Entry>, keep_previous: bool) -> BatchRow {
+    let (key, base, entry) = (key.clone(), entry.revision - 1, Arc::clone(entry));
+    BatchRow { key, fence, base, keep_previous, kept: Vec::new(), entry }
 }
 
 #[cfg(test)]

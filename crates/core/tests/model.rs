@@ -25,11 +25,15 @@ fn step() -> impl Strategy<Value = Step> {
             1 => Just(Fault::LostReply),
             1 => Just(Fault::LostRequest),
             1 => Just(Fault::OutsideWrite),
+            1 => Just(Fault::Stolen),
+            1 => Just(Fault::LaneGone),
         ].prop_map(Step::FinishBatch),
         8 => (0..3usize).prop_map(Step::PollVm),
         1 => (0..3usize).prop_map(Step::FailInVm),
         1 => (1u64..12_000).prop_map(Step::Advance),
         1 => Just(Step::MachineFault),
+        1 => Just(Step::HandOver),
+        1 => Just(Step::FindLost),
         1 => (1..3usize).prop_map(Step::DropVm),
     ]
 }

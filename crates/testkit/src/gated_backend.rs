@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries,
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, CommitBatches, HoldLeases, ReadEntries, RowOutcome,
+    ScanEntries,
 };
 use clawstore_core::{Entry, EntryKey, StoreId};
 use tokio::sync::watch;
@@ -223,6 +224,10 @@ impl ReadEntries for GatedBackend {
 }
 
 impl CommitBatches for GatedBackend {
+    fn lanes(&self) -> u16 {
+        self.inner.lanes()
+    }
+
     fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>> {
         Box::pin(async move {
             let answer = self.commit(batch).await;
@@ -247,7 +252,11 @@ impl ScanEntries for GatedBackend {
     }
 }
 
-impl Backend for GatedBackend {}
+impl Backend for GatedBackend {
+    fn leases(&self) -> Option<&dyn HoldLeases> {
+        self.inner.leases()
+    }
+}
 
 impl fmt::Debug for GatedBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,30 +1,39 @@
 //! A backend in memory, for tests.
 //!
-//! Owns: the seam's promises in their simplest form: base checks, versions, replay of the last batch. Does not own:
-//! faults (`gated_backend`). It is the naive model the others are compared with, so it is kept plain.
+//! Owns: the seam's promises in their simplest form: base checks, versions, replay of the last batch of a lane, and, if it
+//! is shared, leases. Does not own: faults (`gated_backend`). It is the naive model the others are compared with, so it is
+//! kept plain.
+
+mod leases;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, BatchRow, CommitBatches, ReadEntries, RowOutcome,
-    ScanEntries,
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, BatchRow, CommitBatches, Fence, HoldLeases,
+    Incarnation, LaneId, ReadEntries, RowOutcome, ScanEntries,
 };
 use clawstore_core::{Entry, EntryKey, StoreId};
 
 use crate::conformance::InspectVersions;
 
-/// See the module. Clones share what is stored and the memory of the last batch.
+/// See the module. Clones share what is stored and the memory of the last batches.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBackend {
     stored: Arc<Mutex<Stored>>,
-    last: Arc<Mutex<Option<Answered>>>,
+    last: Arc<Mutex<BTreeMap<LaneId, Answered>>>,
+    /// Several processes may use it: rows are asked for their fence.
+    is_shared: bool,
 }
 
 #[derive(Debug, Default)]
 struct Stored {
     entries: BTreeMap<EntryKey, Arc<Entry>>,
     versions: BTreeMap<EntryKey, Vec<Arc<Entry>>>,
+    /// Beats of the incarnations that are alive.
+    alive: BTreeMap<Incarnation, u64>,
+    owners: BTreeMap<EntryKey, (Incarnation, Fence)>,
+    wanted: BTreeMap<EntryKey, Incarnation>,
 }
 
 #[derive(Debug)]
@@ -35,15 +44,20 @@ struct Answered {
 }
 
 impl MemoryBackend {
-    /// An empty one.
+    /// An empty one, of one process.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one for several processes, each with a clone.
+    pub fn shared() -> Self {
+        Self { is_shared: true, ..Self::default() }
     }
 
     /// What a restarted process would open: the same data, no memory of a lane.
     #[must_use]
     pub fn reopened(&self) -> Self {
-        Self { stored: Arc::clone(&self.stored), last: Arc::default() }
+        Self { stored: Arc::clone(&self.stored), last: Arc::default(), is_shared: self.is_shared }
     }
 
     /// What is stored under a key now; [`Entry::default`] for none.
@@ -58,21 +72,29 @@ impl MemoryBackend {
 
     fn commit(&self, batch: &Batch) -> Result<Vec<RowOutcome>, BackendError> {
         let mut last = lock(&self.last);
-        if let Some(last) = &*last {
+        let error = |kind, text: &str| Err(BackendError::new(kind, text));
+        if let Some(last) = last.get(&batch.lane) {
             if (last.seq, last.digest) == (batch.seq, batch.digest) {
                 return Ok(last.outcomes.clone());
             }
             if batch.seq <= last.seq {
-                return Err(BackendError::new(BackendErrorKind::Invalid, "a used batch number with other rows"));
+                // Without leases there is no incarnation to begin anew with.
+                let kind = if self.is_shared { BackendErrorKind::Over } else { BackendErrorKind::Invalid };
+                return error(kind, "a used batch number with other rows");
             }
+        }
+        let seq = last.get(&batch.lane).map(|last| last.seq);
+        if self.is_shared && seq != batch.seq.checked_sub(1) {
+            return error(BackendErrorKind::Over, "no such lane, or not at this batch number");
         }
         if let Some(row) = batch.rows.iter().find(|row| !revisions_grow(row)) {
             let text = format!("{}: revision {} does not follow {}", row.key, row.entry.revision, row.base);
             return Err(BackendError::new(BackendErrorKind::Invalid, text));
         }
         let mut stored = lock(&self.stored);
-        let outcomes: Vec<_> = batch.rows.iter().map(|row| stored.write(row)).collect();
-        *last = Some(Answered { seq: batch.seq, digest: batch.digest, outcomes: outcomes.clone() });
+        let outcomes: Vec<_> = batch.rows.iter().map(|row| stored.write(row, self.is_shared)).collect();
+        let answered = Answered { seq: batch.seq, digest: batch.digest, outcomes: outcomes.clone() };
+        last.insert(batch.lane, answered);
         Ok(outcomes)
     }
 }
@@ -84,7 +106,11 @@ fn revisions_grow(row: &BatchRow) -> bool {
 }
 
 impl Stored {
-    fn write(&mut self, row: &BatchRow) -> RowOutcome {
+    fn write(&mut self, row: &BatchRow, is_shared: bool) -> RowOutcome {
+        let owner = self.owners.get(&row.key);
+        if is_shared && owner.is_none_or(|(_, fence)| *fence != row.fence) {
+            return RowOutcome::Fenced;
+        }
         let previous = self.entries.get(&row.key);
         if previous.map_or(0, |entry| entry.revision) != row.base {
             return RowOutcome::Fenced;
@@ -93,7 +119,7 @@ impl Stored {
         let versions = superseded.into_iter().chain(row.kept.iter().cloned());
         self.versions.entry(row.key.clone()).or_default().extend(versions);
         self.entries.insert(row.key.clone(), Arc::clone(&row.entry));
-        RowOutcome::Committed
+        if self.wanted.contains_key(&row.key) { RowOutcome::Wanted } else { RowOutcome::Committed }
     }
 }
 
@@ -104,6 +130,10 @@ impl ReadEntries for MemoryBackend {
 }
 
 impl CommitBatches for MemoryBackend {
+    fn lanes(&self) -> u16 {
+        if self.is_shared { 2 } else { 1 }
+    }
+
     fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>> {
         Box::pin(async move { self.commit(&batch) })
     }
@@ -133,7 +163,11 @@ impl ScanEntries for MemoryBackend {
     }
 }
 
-impl Backend for MemoryBackend {}
+impl Backend for MemoryBackend {
+    fn leases(&self) -> Option<&dyn HoldLeases> {
+        self.is_shared.then_some(self as &dyn HoldLeases)
+    }
+}
 
 impl InspectVersions for MemoryBackend {
     fn versions(&self, key: &EntryKey) -> Vec<Entry> {

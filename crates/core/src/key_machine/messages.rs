@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::backend::Fence;
 use crate::clock::{Moment, Timestamp};
 use crate::entry::Entry;
 use crate::error::CallError;
@@ -93,6 +94,8 @@ pub enum Item<C> {
         op: Box<Op<C>>,
         /// The revision it made.
         entry: Arc<Entry>,
+        /// The fence under which the key was owned when it was accepted.
+        fence: Fence,
         /// Its answer, once durable.
         reply: Reply,
         /// The revision before it becomes a version (`versioning`).
@@ -139,6 +142,17 @@ pub struct Rerun {
     pub update: Option<Update>,
 }
 
+/// What a machine begins with.
+#[derive(Debug, Clone, Default)]
+pub struct Owned {
+    /// The durable state, read with or after the grant (A2).
+    pub entry: Arc<Entry>,
+    /// The fence of the grant.
+    pub fence: Fence,
+    /// Counts the machines of the key: numbers of asks and recalls of different ones are told apart by it.
+    pub generation: u32,
+}
+
 /// What can happen to a key.
 #[derive(Debug)]
 pub enum Input<C> {
@@ -155,8 +169,12 @@ pub enum Input<C> {
     /// The answer to the recall of this number: what the flusher had of the key, in order, and the durable state if
     /// the flusher knows it.
     Recalled(u64, Vec<Box<Op<C>>>, Option<Arc<Entry>>),
-    /// The durable state, read again for the recall of this number.
-    Reloaded(u64, Arc<Entry>),
+    /// Another server waits for the key: give it up as soon as what is in flight has ended.
+    HandOver,
+    /// The state that is owned here is not the stored one: somebody else owns or wrote the key.
+    Lost,
+    /// What had been sent to the machine before [`Effect::Leaving`] has arrived.
+    Leave,
     /// Time has passed.
     Tick,
     /// The game is closing and no VM may be polled any more: held updates end.
@@ -175,8 +193,17 @@ pub enum Effect<C> {
     AskRerun(Writer, u64),
     /// Ask the flusher for everything it has of the key. The number tells a late answer from the awaited one.
     Recall(u64),
-    /// Read the durable state again, then `Input::Reloaded` with the same number.
-    Reload(u64),
+    /// The machine gives up the key: nothing of it is on its way any more. Send it no more calls, and `Input::Leave` behind
+    /// those that were sent.
+    Leaving,
+    /// The machine is done. The calls that it leaves behind, in order, go before all newer ones to whoever owns the key
+    /// next. `lost`: the last state that was known here is not the stored one.
+    Left {
+        /// In order.
+        ops: Vec<Box<Op<C>>>,
+        /// See above.
+        lost: bool,
+    },
     /// Send `Input::Tick` then.
     WakeAt(Moment),
 }

@@ -1,7 +1,8 @@
-//! Starting again when a write failed.
+//! Starting again when a write failed, and leaving.
 //!
-//! Owns: asking the flusher for what was built on the failed write, waiting for the awaited answer and for the stored
-//! state, and making the calls again. Does not own: acceptance (`key_machine`), what has failed (`write_batch`).
+//! Owns: asking the flusher for what was built on the failed write, waiting for the awaited answer, and making the calls
+//! again, or leaving them to the key's next machine. Does not own: acceptance (`key_machine`), what has failed
+//! (`write_batch`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,15 +32,21 @@ impl<C: Caller> KeyMachine<C> {
         self.stale |= durable.is_none();
         match durable {
             _ if number != self.recalls => {}
-            Some(entry) if !self.stale => self.resume(now, entry, out),
-            _ => out.push(Effect::Reload(number)),
+            Some(entry) if !self.stale && !self.handing_over => self.resume(now, entry, out),
+            _ => {
+                self.leaving = true;
+                out.push(Effect::Leaving);
+            }
         }
     }
 
-    pub(super) fn reloaded(&mut self, now: Moment, number: u64, entry: Arc<Entry>, out: &mut Vec<Effect<C>>) {
-        if number == self.recalls {
-            self.stale = false;
-            self.resume(now, entry, out);
+    /// Gives back all that waits here, in order: what was accepted once goes before what VMs hold.
+    pub(super) fn leave(&mut self, out: &mut Vec<Effect<C>>) {
+        // Not if a fault came between: the recall is made once more then, and `Leaving` with it.
+        if std::mem::take(&mut self.leaving) {
+            let waiting = std::mem::take(&mut self.recalled).into_iter().chain(std::mem::take(&mut self.queue));
+            let held = std::mem::take(&mut self.held).into_iter().flat_map(|held| held.ops);
+            out.push(Effect::Left { ops: waiting.chain(held).collect(), lost: self.stale });
         }
     }
 

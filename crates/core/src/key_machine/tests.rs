@@ -36,7 +36,7 @@ fn set(number: i64) -> Set {
 
 impl Bench {
     fn new() -> Self {
-        let machine = KeyMachine::new(Retention::Hourly, Arc::default());
+        let machine = KeyMachine::new(Retention::Hourly, Owned::default());
         Self { machine, now: Moment::default(), ask: 0 }
     }
 
@@ -95,7 +95,11 @@ fn describe(effect: &Effect<Port>) -> String {
         }
         Effect::AskRerun(writer, _) => format!("ask {}.{}", writer.vm.0, writer.op),
         Effect::Recall(n) => format!("recall {n}"),
-        Effect::Reload(n) => format!("reload {n}"),
+        Effect::Leaving => "leaving".into(),
+        Effect::Left { ops, lost } => {
+            let names: Vec<_> = ops.iter().map(|op| name(op)).collect();
+            format!("left {}{}", names.join(" "), if *lost { " lost" } else { "" })
+        }
         Effect::WakeAt(_) => "wake".into(),
     }
 }
@@ -222,12 +226,40 @@ fn what_was_recalled_is_made_again_before_what_came_meanwhile() {
 }
 
 #[test]
-fn a_state_that_is_not_known_is_read_again_first() {
+fn on_a_state_that_is_not_known_nothing_is_built() {
     let mut bench = Bench::new();
     bench.set(1, 1);
     bench.step(Input::Broken);
     let again = bench.op(1, 1, Request::Set(set(2)));
-    assert_eq!(bench.step(Input::Recalled(1, vec![again], None)), ["reload 1"]);
-    let outside = Entry { revision: 9, ..Entry::default() };
-    assert_eq!(bench.step(Input::Reloaded(1, Arc::new(outside))), ["write 1.1 r10"]);
+    assert_eq!(bench.step(Input::Recalled(1, vec![again], None)), ["leaving"]);
+    assert!(bench.set(2, 1).is_empty(), "it was sent before the shell knew");
+    assert_eq!(bench.step(Input::Leave), ["left 1.1 2.1 lost"]);
+}
+
+#[test]
+fn a_key_is_handed_over_with_all_that_waits_in_order() {
+    let mut bench = Bench::new();
+    bench.set(1, 1);
+    bench.update(2, 1, false);
+    bench.set(2, 2);
+    assert_eq!(bench.step(Input::HandOver), ["recall 1"]);
+    assert!(bench.step(Input::HandOver).is_empty(), "once");
+    bench.set(3, 1);
+    let accepted = bench.op(1, 1, Request::Set(set(1)));
+    assert_eq!(bench.step(Input::Recalled(1, vec![accepted], Some(Arc::default()))), ["leaving"]);
+    assert_eq!(bench.step(Input::Leave), ["left 1.1 3.1 2.1 2.2"]);
+    assert!(bench.step(Input::Leave).is_empty());
+}
+
+#[test]
+fn a_fault_while_it_leaves_recalls_once_more() {
+    let mut bench = Bench::new();
+    bench.step(Input::HandOver);
+    assert_eq!(bench.step(Input::Recalled(1, Vec::new(), Some(Arc::default()))), ["leaving"]);
+    let mut effects = Vec::new();
+    bench.machine = bench.machine.rebuild(&mut effects);
+    assert_eq!(effects.iter().map(describe).collect::<Vec<_>>(), ["recall 2"]);
+    assert!(bench.step(Input::Leave).is_empty(), "not before the recall is over");
+    assert_eq!(bench.step(Input::Recalled(2, Vec::new(), Some(Arc::default()))), ["leaving"]);
+    assert_eq!(bench.step(Input::Leave), ["left "]);
 }

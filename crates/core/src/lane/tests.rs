@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::backend::Fence;
+use crate::backend::{Fence, Incarnation};
 use crate::entry::{Attributes, Entry};
 use crate::entry_key::{GameId, StoreId};
 use crate::value::Value;
@@ -112,4 +112,54 @@ fn a_halted_store_is_asked_for_nothing_more() {
     let effects = lane.start(rows(2));
     assert!(effects.iter().all(|e| matches!(e, LaneEffect::Settle(_, RowResult::Failed(_)))), "{effects:?}");
     assert_eq!((effects.len(), lane.halted()), (2, Some("why")));
+}
+
+#[test]
+fn after_an_unknown_outcome_a_refused_attempt_proves_nothing() {
+    let mut lane = Lane::default();
+    let batch = sent(&lane.start(rows(2)));
+    lane.outcome(error(BackendErrorKind::Unknown));
+    let again = lane.outcome(error(BackendErrorKind::Unavailable));
+    assert!(matches!(again.as_slice(), [LaneEffect::ResendAfter(_)]), "{again:?}");
+    assert_eq!(lane.resend(), Some(LaneEffect::Send(Arc::clone(&batch))));
+    // Halved after all: the halves carry the doubt until a batch of the number has committed.
+    let half = sent(&lane.outcome(error(BackendErrorKind::Invalid)));
+    let effects = lane.outcome(error(BackendErrorKind::Invalid));
+    assert!(matches!(effects.first(), Some(LaneEffect::Settle(_, RowResult::Unknown(_)))), "{effects:?}");
+    let other = sent(&effects);
+    assert_eq!((half.seq, other.seq), (1, 1));
+    lane.outcome(done(&other));
+    lane.start(rows(1));
+    let effects = lane.outcome(error(BackendErrorKind::Invalid));
+    assert!(matches!(effects.first(), Some(LaneEffect::Settle(_, RowResult::Failed(_)))), "{effects:?}");
+}
+
+fn lane_id(incarnation: u64) -> LaneId {
+    LaneId { incarnation: Incarnation(incarnation), number: 0 }
+}
+
+#[test]
+fn an_incarnation_that_is_over_takes_nothing_until_it_has_joined_again() {
+    let mut lane = Lane::new(lane_id(1));
+    let batch = sent(&lane.start(rows(1)));
+    lane.outcome(done(&batch));
+    lane.start(rows(2));
+    let effects = lane.outcome(error(BackendErrorKind::Over));
+    let back = effects.iter().filter(|e| matches!(e, LaneEffect::Settle(_, RowResult::NotSent))).count();
+    assert_eq!((back, effects.last(), lane.is_idle()), (2, Some(&LaneEffect::Over), false));
+    lane.rejoin(lane_id(2));
+    let batch = sent(&lane.start(rows(1)));
+    assert_eq!((batch.lane, batch.seq), (lane_id(2), 1));
+}
+
+#[test]
+fn a_batch_in_doubt_is_settled_under_its_old_name() {
+    let mut lane = Lane::new(lane_id(1));
+    let batch = sent(&lane.start(rows(1)));
+    lane.outcome(error(BackendErrorKind::Unknown));
+    lane.rejoin(lane_id(2));
+    assert_eq!(lane.resend(), Some(LaneEffect::Send(Arc::clone(&batch))));
+    let effects = lane.outcome(error(BackendErrorKind::Over));
+    assert!(matches!(effects.first(), Some(LaneEffect::Settle(_, RowResult::Unknown(_)))), "{effects:?}");
+    assert!(lane.is_idle(), "it has joined again already");
 }

@@ -25,7 +25,7 @@ fn write(head: &Arc<Entry>, bytes: usize, keep_previous: bool) -> (Item<&'static
     let writer = Writer { vm: VmId(1), op: entry.revision };
     let deadline = Moment::default() + Duration::from_secs(30);
     let op = Box::new(Op { writer, at: Timestamp::default(), deadline, request, caller: "caller" });
-    (Item::Write { op, entry: Arc::clone(&entry), reply, keep_previous }, entry)
+    (Item::Write { op, entry: Arc::clone(&entry), fence: Fence::default(), reply, keep_previous }, entry)
 }
 
 fn push(pending: &mut Pending, name: &str, sizes: &[usize], keep: bool) {

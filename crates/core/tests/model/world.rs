@@ -1,4 +1,5 @@
-//! A world of one key: VMs, machine, flusher, lane and a model store, with message queues between them.
+//! A world of one key: VMs, machine, flusher, lane and a model store, with message queues between them. Another server
+//! takes the key at times: the machine leaves, and the next one begins with a fresh fence.
 //!
 //! Every value is a list of call tags; an update appends its tag, a set starts a new list. The store keeps every
 //! revision, so that the whole history can be checked: each acknowledged write is in it exactly once, on exactly the
@@ -11,11 +12,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, RowOutcome};
+use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, Fence, Incarnation, LaneId, RowOutcome};
 use clawstore_core::clock::{Moment, Timestamp};
 use clawstore_core::entry::{Attributes, Entry};
 use clawstore_core::error::Outcome;
-use clawstore_core::key_machine::{Caller, Effect, Head, Input, Item, KeyMachine, Op, Rerun, VmId, Writer};
+use clawstore_core::key_machine::{Caller, Effect, Head, Input, Item, KeyMachine, Op, Owned, Rerun, VmId, Writer};
 use clawstore_core::lane::{Lane, LaneEffect};
 use clawstore_core::ops::{CallResult, Reply, Request, Set, Update};
 use clawstore_core::versioning::Retention;
@@ -29,7 +30,12 @@ pub(crate) enum Fault {
     Unavailable,
     LostReply,
     LostRequest,
+    /// Another server takes the key and writes.
     OutsideWrite,
+    /// Another server takes the key and does not write.
+    Stolen,
+    /// The store no longer knows the lane.
+    LaneGone,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +53,8 @@ pub(crate) enum Step {
     FailInVm(usize),
     Advance(u64),
     MachineFault,
+    HandOver,
+    FindLost,
     DropVm(usize),
 }
 
@@ -126,6 +134,11 @@ pub(crate) struct World {
     /// Every revision ever durable, by number; the last is the state.
     history: BTreeMap<u64, Arc<Entry>>,
     last_batch: Option<(u64, u64, Vec<RowOutcome>)>,
+    /// The lane that `last_batch` is of; the store knows no other.
+    lane_id: LaneId,
+    /// Who owns the key, as the store knows it.
+    fence: u64,
+    machines: u32,
     /// What reads see (the durable cell).
     cell: Arc<Entry>,
     calls: BTreeMap<Writer, Call>,
@@ -138,7 +151,7 @@ impl Default for World {
             key: EntryKey::new(&Arc::new(StoreId::global(GameId::Number(1))), b"k").expect("legal"),
             now: 0,
             vms: vec![vm(), vm(), vm()],
-            machine: Some(KeyMachine::new(Retention::EveryWrite, Arc::default())),
+            machine: Some(KeyMachine::new(Retention::EveryWrite, Owned::default())),
             to_machine: VecDeque::new(),
             to_flusher: VecDeque::new(),
             flusher: PendingWrites::default(),
@@ -146,6 +159,9 @@ impl Default for World {
             sent: None,
             history: BTreeMap::new(),
             last_batch: None,
+            lane_id: LaneId::default(),
+            fence: 0,
+            machines: 0,
             cell: Arc::default(),
             calls: BTreeMap::new(),
         }
@@ -172,6 +188,8 @@ impl World {
             Step::FailInVm(vm) => self.poll_vm(vm, true),
             Step::Advance(ms) => self.advance(ms),
             Step::MachineFault => self.machine_fault(),
+            Step::HandOver => self.to_machine.push_back(Input::HandOver),
+            Step::FindLost => self.to_machine.push_back(Input::Lost),
             Step::DropVm(vm) => self.drop_vm(vm),
         }
     }
@@ -253,13 +271,25 @@ impl World {
                     self.vms[writer.vm.0 as usize].asked.push_back((writer.op, ask, head));
                 }
                 Effect::Recall(number) => self.to_flusher.push_back(ToFlusher::Recall(number)),
-                Effect::Reload(number) => {
-                    self.cell = self.stored();
-                    self.to_machine.push_back(Input::Reloaded(number, self.stored()));
-                }
+                Effect::Leaving => self.to_machine.push_back(Input::Leave),
+                Effect::Left { ops, .. } => self.next_machine(ops),
                 Effect::WakeAt(_) => {}
             }
         }
+    }
+
+    /// The key is acquired again: what was left is made on what is stored, before what came meanwhile.
+    fn next_machine(&mut self, ops: Vec<Box<Op<Port>>>) {
+        assert!(self.flusher.is_empty(), "I8: something of the key is on its way");
+        assert!(self.machine.as_ref().is_some_and(|machine| machine.held(VmId(0)).is_none()), "it keeps nothing");
+        self.machines += 1;
+        self.fence += 1;
+        self.cell = self.stored();
+        let owned = Owned { entry: self.stored(), fence: Fence(self.fence), generation: self.machines };
+        self.machine = Some(KeyMachine::new(Retention::EveryWrite, owned));
+        let later = std::mem::take(&mut self.to_machine);
+        let is_kept = |input: &Input<Port>| matches!(input, Input::Call(_) | Input::Rerun(..) | Input::VmGone(_));
+        self.to_machine = ops.into_iter().map(Input::Call).chain(later.into_iter().filter(is_kept)).collect();
     }
 
     fn answer(&mut self, op: &mut Op<Port>, result: CallResult) {
@@ -322,6 +352,11 @@ impl World {
                     self.lane_effects(effect.into_iter().collect());
                 }
                 LaneEffect::Rest(_) => {}
+                LaneEffect::Over => {
+                    self.lane_id.incarnation = Incarnation(self.lane_id.incarnation.0 + 1);
+                    self.last_batch = None;
+                    self.lane.rejoin(self.lane_id);
+                }
                 LaneEffect::Settle(key, result) => self.settle(&key, result),
             }
         }
@@ -350,15 +385,18 @@ impl World {
 
     fn finish_batch(&mut self, fault: Fault) {
         let Some(batch) = self.sent.take() else { return };
-        if matches!(fault, Fault::OutsideWrite) && self.last_batch.as_ref().is_none_or(|last| last.0 != batch.seq) {
+        let is_new = self.last_batch.as_ref().is_none_or(|last| last.0 != batch.seq);
+        if matches!(fault, Fault::OutsideWrite | Fault::Stolen) && is_new {
+            self.fence += 1;
+        }
+        if matches!(fault, Fault::OutsideWrite) && is_new {
             let outside = self.stored().successor(Some(set(&[]).value), Attributes::default(), Timestamp::default());
             self.history.insert(outside.revision, Arc::new(outside));
         }
         let lost = |message| Err(BackendError::new(BackendErrorKind::Unknown, message));
         let result = match fault {
-            Fault::Unavailable if self.last_batch.as_ref().is_none_or(|last| last.0 != batch.seq) => {
-                Err(BackendError::new(BackendErrorKind::Unavailable, "busy"))
-            }
+            Fault::Unavailable => Err(BackendError::new(BackendErrorKind::Unavailable, "busy")),
+            Fault::LaneGone => Err(BackendError::new(BackendErrorKind::Over, "no such lane")),
             Fault::LostRequest => lost("lost request"),
             Fault::LostReply => {
                 let _ = self.commit(&batch);
@@ -371,6 +409,7 @@ impl World {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<Vec<RowOutcome>, BackendError> {
+        assert_eq!(batch.lane, self.lane_id, "a batch of another lane");
         if let Some((seq, digest, outcomes)) = &self.last_batch
             && *seq == batch.seq
         {
@@ -383,7 +422,7 @@ impl World {
         }
         let mut outcomes = Vec::new();
         for row in &batch.rows {
-            let fits = row.base == self.stored().revision;
+            let fits = row.fence == Fence(self.fence) && row.base == self.stored().revision;
             outcomes.push(if fits { RowOutcome::Committed } else { RowOutcome::Fenced });
             if fits {
                 for entry in row.kept.iter().chain([&row.entry]) {

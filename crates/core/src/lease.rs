@@ -1,0 +1,453 @@
+//! Who owns which key, and who is alive, as one process sees it (`ownership-protocol.md` §2.2).
+//!
+//! Owns: which leases are asked for, when, and how many at once; when a process that does not move is declared dead; when
+//! this process beats, and what follows from a beat that fails or says that it was declared dead itself; giving leases
+//! back. Does not own: what a lease is used for (`key_machine`), fences and incarnations (drawn by the shell), the store.
+//!
+//! Liveness is a hint and no part of the safety argument: a wrong death costs an acquisition, never data. Writes are
+//! refused by their fence, row by row.
+
+mod peers;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+
+use crate::backend::{
+    BackendError, BackendErrorKind, Beat, BeatAnswer, Fence, Incarnation, LeaseAnswer, LeaseRequest, Peer,
+};
+use crate::clock::Moment;
+use crate::entry::Entry;
+use crate::entry_key::EntryKey;
+use crate::limits::{
+    ACQUIRE_EAGER, ACQUIRE_PAUSE, BEAT_EVERY, BUSY_PAUSE, COOLING, LEASES_PER_CALL_MAX, RETRY_PAUSE, TRUST_AFTER_BEAT,
+};
+use peers::Peers;
+
+/// What the shell must do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LeaseEffect {
+    /// Draw a new incarnation, make it known, come back with `joined` or `join_failed`.
+    Join,
+    /// Beat, and come back with `beaten`.
+    Beat(Beat),
+    /// Ask, and come back with `acquired`.
+    Acquire(Incarnation, Vec<LeaseRequest>),
+    /// Give back, and come back with `released`.
+    Release(Vec<LeaseRequest>),
+    /// Declare dead, and come back with `declared_dead`.
+    DeclareDead(Incarnation, Vec<Peer>),
+    /// The key is owned, in this state.
+    Granted(LeaseRequest, Entry),
+    /// The store cannot give the key; it is not asked for any more.
+    Refused(EntryKey, BackendError),
+    /// Others wait for these keys.
+    Wanted(Vec<EntryKey>),
+    /// Owned values may be shown until then.
+    TrustUntil(Moment),
+    /// This incarnation is over: no lease of it counts any more.
+    Over,
+}
+
+/// A key that is asked for.
+#[derive(Debug)]
+struct Waiting {
+    fence: Fence,
+    /// When it was first found in other hands.
+    held_since: Option<Moment>,
+    blocked_by: Option<Incarnation>,
+    turn: Turn,
+    /// A call with others was refused as a whole: it is asked for alone.
+    alone: bool,
+}
+
+/// When a key is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It stands in `ready`, or waits for its release.
+    Ready,
+    /// It is in the call on its way.
+    Asked,
+    At(Moment),
+}
+
+/// The leases of one process.
+#[derive(Debug, Default)]
+pub struct Leases {
+    /// `None`: none is alive; one is being made known.
+    me: Option<Incarnation>,
+    /// When to make the next one known.
+    join_at: Option<Moment>,
+    join_attempts: u32,
+    waiting: HashMap<EntryKey, Waiting, FixedState>,
+    /// Keys to be asked for at once, in order. May name a key that is no longer to be asked for, or one twice.
+    ready: VecDeque<EntryKey>,
+    is_acquiring: bool,
+    /// After a failure nothing is asked for until then.
+    acquire_pause: Option<Moment>,
+    acquire_attempts: u32,
+    /// Keys given away because others wanted them, and until when they are left to them.
+    cooling: HashMap<EntryKey, Moment, FixedState>,
+    /// Leases to be given back, those on their way included.
+    releasing: HashMap<EntryKey, Fence, FixedState>,
+    release_in_flight: bool,
+    release_at: Option<Moment>,
+    peers: Peers,
+    beat_at: Option<Moment>,
+    /// No key's turn is earlier.
+    next_poll: Option<Moment>,
+}
+
+impl Leases {
+    /// Begins with an incarnation that has been made known at `sent`.
+    pub fn start(me: Incarnation, sent: Moment) -> (Self, Vec<LeaseEffect>) {
+        let mut leases = Self::default();
+        let effects = leases.joined(sent, me, sent);
+        (leases, effects)
+    }
+
+    /// Who this process is now.
+    pub fn me(&self) -> Option<Incarnation> {
+        self.me
+    }
+
+    /// Asks for a key. The same fence is used until the key is granted.
+    pub fn want(&mut self, now: Moment, key: &EntryKey, fence: Fence) {
+        let cooling = self.cooling.remove(key).filter(|&until| until > now);
+        if self.waiting.contains_key(key) {
+            return;
+        }
+        let turn = cooling.map_or(Turn::Ready, Turn::At);
+        let waiting = Waiting { fence, held_since: None, blocked_by: None, turn, alone: false };
+        self.waiting.insert(key.clone(), waiting);
+        match cooling {
+            Some(until) => self.poll_at(until),
+            None => self.ready.push_back(key.clone()),
+        }
+    }
+
+    /// Nobody needs the key any more.
+    pub fn withdraw(&mut self, key: &EntryKey) {
+        self.waiting.remove(key);
+    }
+
+    /// Keys that are asked for.
+    pub fn wanted_here(&self) -> impl Iterator<Item = &EntryKey> {
+        self.waiting.keys()
+    }
+
+    /// Gives a lease back; `wanted`: because others wait for it.
+    pub fn give_back(&mut self, now: Moment, key: EntryKey, fence: Fence, wanted: bool) {
+        if wanted {
+            self.cooling.insert(key.clone(), now + COOLING);
+        }
+        self.releasing.insert(key, fence);
+    }
+
+    /// What is due now.
+    pub fn tick(&mut self, now: Moment) -> Vec<LeaseEffect> {
+        let mut effects = Vec::new();
+        if take_due(&mut self.join_at, now) {
+            effects.push(LeaseEffect::Join);
+        }
+        let Some(me) = self.me else { return effects };
+        if take_due(&mut self.beat_at, now) {
+            effects.push(LeaseEffect::Beat(Beat { incarnation: me, watch: self.blocking() }));
+        }
+        let suspects = self.peers.take_suspects(now);
+        if !suspects.is_empty() {
+            effects.push(LeaseEffect::DeclareDead(me, suspects));
+        }
+        if self.next_poll.is_some_and(|at| at <= now) {
+            self.poll(now);
+        }
+        effects.extend(self.release(now));
+        effects.extend(self.acquire(now, me));
+        effects
+    }
+
+    /// When `tick` has something to do next, if nothing else happens.
+    pub fn next_tick(&self, now: Moment) -> Option<Moment> {
+        let has_releases = !self.release_in_flight && !self.releasing.is_empty();
+        let release = has_releases.then(|| self.release_at.unwrap_or(now));
+        let has_requests = !self.is_acquiring && !self.ready.is_empty();
+        let acquire = has_requests.then(|| self.acquire_pause.unwrap_or(now));
+        let (release, acquire) = (self.me.and(release), self.me.and(acquire));
+        let suspicion = self.me.and(self.peers.next_suspicion(now));
+        [self.join_at, self.beat_at, suspicion, self.next_poll, release, acquire].into_iter().flatten().min()
+    }
+
+    /// Owners that are waited for.
+    fn blocking(&self) -> Vec<Incarnation> {
+        let mut owners: Vec<_> = self.waiting.values().filter_map(|waiting| waiting.blocked_by).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+
+    fn poll_at(&mut self, at: Moment) {
+        self.next_poll = Some(self.next_poll.map_or(at, |next| next.min(at)));
+    }
+
+    /// Readies all keys whose time has come: they are asked for in one call.
+    fn poll(&mut self, now: Moment) {
+        self.next_poll = None;
+        self.cooling.retain(|_, until| *until > now);
+        let mut next = None;
+        for (key, waiting) in &mut self.waiting {
+            match waiting.turn {
+                Turn::At(at) if at <= now => {
+                    waiting.turn = Turn::Ready;
+                    self.ready.push_back(key.clone());
+                }
+                Turn::At(at) => next = Some(next.map_or(at, |next: Moment| next.min(at))),
+                Turn::Ready | Turn::Asked => {}
+            }
+        }
+        self.next_poll = next;
+    }
+
+    fn release(&mut self, now: Moment) -> Option<LeaseEffect> {
+        if self.release_in_flight || self.releasing.is_empty() || self.release_at.is_some_and(|at| at > now) {
+            return None;
+        }
+        self.release_in_flight = true;
+        self.release_at = None;
+        let leases = self.releasing.iter().take(LEASES_PER_CALL_MAX);
+        Some(LeaseEffect::Release(leases.map(|(key, &fence)| LeaseRequest { key: key.clone(), fence }).collect()))
+    }
+
+    fn acquire(&mut self, now: Moment, me: Incarnation) -> Option<LeaseEffect> {
+        if self.is_acquiring || self.acquire_pause.is_some_and(|until| until > now) {
+            return None;
+        }
+        self.acquire_pause = None;
+        let mut requests: Vec<LeaseRequest> = Vec::new();
+        let mut later = VecDeque::new();
+        while let Some(key) = self.ready.pop_front() {
+            let Some(waiting) = self.waiting.get_mut(&key) else { continue };
+            // What is being given back goes on when that has been done.
+            if waiting.turn != Turn::Ready || self.releasing.contains_key(&key) {
+                continue;
+            }
+            if waiting.alone && !requests.is_empty() {
+                later.push_back(key);
+                continue;
+            }
+            waiting.turn = Turn::Asked;
+            requests.push(LeaseRequest { key, fence: waiting.fence });
+            if waiting.alone || requests.len() == LEASES_PER_CALL_MAX {
+                break;
+            }
+        }
+        self.ready.append(&mut later);
+        self.is_acquiring = !requests.is_empty();
+        self.is_acquiring.then_some(LeaseEffect::Acquire(me, requests))
+    }
+
+    /// The answer to `Acquire`.
+    pub fn acquired(
+        &mut self,
+        now: Moment,
+        by: Incarnation,
+        requests: Vec<LeaseRequest>,
+        result: Result<Vec<LeaseAnswer>, BackendError>,
+    ) -> Vec<LeaseEffect> {
+        self.is_acquiring = false;
+        match result {
+            // Granted to an incarnation that is over: it is asked for again.
+            _ if self.me != Some(by) => self.ask_again(now, &requests, now),
+            Ok(answers) if answers.len() == requests.len() => {
+                self.acquire_attempts = 0;
+                let answers = requests.into_iter().zip(answers);
+                return answers.filter_map(|(request, answer)| self.answered(now, request, answer)).collect();
+            }
+            Ok(_) => {
+                let error = BackendError::new(BackendErrorKind::Internal, "The store's answer was not complete.");
+                return self.refused(&requests, &error);
+            }
+            Err(error) => match error.kind {
+                BackendErrorKind::Over => {
+                    self.ask_again(now, &requests, now);
+                    return self.over(now, by);
+                }
+                BackendErrorKind::Unavailable | BackendErrorKind::Unknown => {
+                    let pause = pause(&mut self.acquire_attempts);
+                    self.acquire_pause = Some(now + pause);
+                    self.ask_again(now, &requests, now);
+                }
+                _ => return self.refused(&requests, &error),
+            },
+        }
+        Vec::new()
+    }
+
+    fn answered(&mut self, now: Moment, request: LeaseRequest, answer: LeaseAnswer) -> Option<LeaseEffect> {
+        // Withdrawn meanwhile: a grant is told all the same, so that it is kept or given back.
+        match answer {
+            LeaseAnswer::Granted(entry) => {
+                self.waiting.remove(&request.key);
+                return Some(LeaseEffect::Granted(request, entry));
+            }
+            LeaseAnswer::Busy => self.ask_again(now, &[request], now + BUSY_PAUSE),
+            LeaseAnswer::Held(owner) => {
+                self.peers.seen(now, owner);
+                let Some(waiting) = self.waiting.get_mut(&request.key) else { return None };
+                let since = *waiting.held_since.get_or_insert(now);
+                waiting.blocked_by = Some(owner.incarnation);
+                let (eager, later) = ACQUIRE_PAUSE;
+                let pause = if now.since(since) < ACQUIRE_EAGER { eager } else { later };
+                self.ask_again(now, &[request], now + pause);
+            }
+        }
+        None
+    }
+
+    fn ask_again(&mut self, now: Moment, requests: &[LeaseRequest], at: Moment) {
+        for request in requests {
+            let Some(waiting) = self.waiting.get_mut(&request.key) else { continue };
+            if at <= now {
+                waiting.turn = Turn::Ready;
+                self.ready.push_back(request.key.clone());
+            } else {
+                waiting.turn = Turn::At(at);
+                self.poll_at(at);
+            }
+        }
+    }
+
+    /// The store will not answer such a call. Alone, each key shows whether it is the one.
+    fn refused(&mut self, requests: &[LeaseRequest], error: &BackendError) -> Vec<LeaseEffect> {
+        let mut effects = Vec::new();
+        for LeaseRequest { key, .. } in requests {
+            let Some(waiting) = self.waiting.get_mut(key) else { continue };
+            if requests.len() > 1 {
+                (waiting.alone, waiting.turn) = (true, Turn::Ready);
+                self.ready.push_back(key.clone());
+            } else {
+                self.waiting.remove(key);
+                effects.push(LeaseEffect::Refused(key.clone(), error.clone()));
+            }
+        }
+        effects
+    }
+
+    /// The answer to `Release`. A lease whose release is not known to be done is given back again: its fence tells whether
+    /// it still is one.
+    pub fn released(&mut self, now: Moment, leases: &[LeaseRequest], result: Result<(), BackendError>) {
+        self.release_in_flight = false;
+        match result {
+            Err(error) if matches!(error.kind, BackendErrorKind::Unavailable | BackendErrorKind::Unknown) => {
+                self.release_at = Some(now + RETRY_PAUSE.0);
+            }
+            // Refused for good: the leases end with the incarnation.
+            _ => {
+                for LeaseRequest { key, fence } in leases {
+                    if self.releasing.get(key) == Some(fence) {
+                        self.releasing.remove(key);
+                    }
+                    self.ready.push_back(key.clone());
+                }
+            }
+        }
+    }
+
+    /// The answer to `Beat`, which was sent at `sent`.
+    pub fn beaten(
+        &mut self,
+        now: Moment,
+        sent: Moment,
+        beat: &Beat,
+        result: Result<BeatAnswer, BackendError>,
+    ) -> Vec<LeaseEffect> {
+        if self.me != Some(beat.incarnation) {
+            return Vec::new();
+        }
+        // From the time it was due: a slow answer does not stretch the rhythm.
+        self.beat_at = Some((sent + BEAT_EVERY).max(now));
+        let Ok(answer) = result else {
+            self.peers.own_beat_failed(now);
+            self.beat_at = Some(now + RETRY_PAUSE.0 * 5);
+            return Vec::new();
+        };
+        if !answer.alive {
+            return self.over(now, beat.incarnation);
+        }
+        self.peers.own_beat_succeeded(now, &answer.peers);
+        self.retry_those_behind(|owner| beat.watch.contains(&owner) && !is_among(&answer.peers, owner));
+        let mut effects = vec![LeaseEffect::TrustUntil(sent + TRUST_AFTER_BEAT)];
+        if !answer.wanted.is_empty() {
+            effects.push(LeaseEffect::Wanted(answer.wanted));
+        }
+        effects
+    }
+
+    /// Asks at once for the keys of owners that are gone.
+    fn retry_those_behind(&mut self, is_gone: impl Fn(Incarnation) -> bool) {
+        for (key, waiting) in &mut self.waiting {
+            if waiting.blocked_by.is_some_and(&is_gone) {
+                waiting.blocked_by = None;
+                if matches!(waiting.turn, Turn::At(_)) {
+                    waiting.turn = Turn::Ready;
+                    self.ready.push_back(key.clone());
+                }
+            }
+        }
+    }
+
+    /// The answer to `DeclareDead`.
+    pub fn declared_dead(&mut self, now: Moment, seen: &[Peer], result: Result<(), BackendError>) {
+        match result {
+            Ok(()) => self.retry_those_behind(|owner| is_among(seen, owner)),
+            Err(_) => self.peers.own_beat_failed(now),
+        }
+    }
+
+    /// An incarnation is over, whoever has found out.
+    pub fn over(&mut self, now: Moment, incarnation: Incarnation) -> Vec<LeaseEffect> {
+        if self.me != Some(incarnation) {
+            return Vec::new();
+        }
+        self.me = None;
+        (self.beat_at, self.join_at, self.join_attempts) = (None, Some(now), 0);
+        // Its leases are free already.
+        self.releasing.clear();
+        self.peers.own_beat_failed(now);
+        vec![LeaseEffect::Over]
+    }
+
+    /// A new incarnation has been made known; the call was sent at `sent`.
+    pub fn joined(&mut self, now: Moment, me: Incarnation, sent: Moment) -> Vec<LeaseEffect> {
+        self.me = Some(me);
+        self.beat_at = Some(now + BEAT_EVERY);
+        self.peers.own_beat_succeeded(now, &[]);
+        let waiting = self.waiting.iter().filter(|(_, waiting)| waiting.turn == Turn::Ready);
+        self.ready = waiting.map(|(key, _)| key.clone()).collect();
+        vec![LeaseEffect::TrustUntil(sent + TRUST_AFTER_BEAT)]
+    }
+
+    /// The store could not be told of the new incarnation.
+    pub fn join_failed(&mut self, now: Moment) {
+        self.join_at = Some(now + pause(&mut self.join_attempts));
+    }
+}
+
+fn is_among(peers: &[Peer], incarnation: Incarnation) -> bool {
+    peers.iter().any(|peer| peer.incarnation == incarnation)
+}
+
+/// True, once, when `at` has come.
+fn take_due(at: &mut Option<Moment>, now: Moment) -> bool {
+    at.take_if(|at| *at <= now).is_some()
+}
+
+fn pause(attempts: &mut u32) -> Duration {
+    let (first, last) = RETRY_PAUSE;
+    let pause = first.saturating_mul(1 << (*attempts).min(16)).min(last);
+    *attempts += 1;
+    pause
+}
+
+#[cfg(test)]
+mod tests;

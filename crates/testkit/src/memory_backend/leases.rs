@@ -1,0 +1,120 @@
+//! Leases of the shared memory backend.
+//!
+//! Owns: incarnations, owners and who waits, in their simplest form. Does not own: what a fence guards (`memory_backend`).
+
+use clawstore_core::Entry;
+use clawstore_core::backend::{
+    BackendError, BackendErrorKind, BackendFuture, Beat, BeatAnswer, HoldLeases, Incarnation, LaneId, LeaseAnswer,
+    LeaseRequest, Peer,
+};
+
+use super::{Answered, CommitBatches, MemoryBackend, Stored, lock};
+
+impl MemoryBackend {
+    /// Declares an incarnation dead, as if others had watched it stand still.
+    pub fn kill(&self, incarnation: Incarnation) {
+        lock(&self.stored).alive.remove(&incarnation);
+    }
+
+    /// Incarnations that are alive, with their beats.
+    pub fn alive(&self) -> Vec<Peer> {
+        lock(&self.stored).peers(None)
+    }
+
+    /// Forgets the lanes of an incarnation, as the store does a day after its death.
+    pub fn forget_lanes(&self, incarnation: Incarnation) {
+        lock(&self.last).retain(|lane, _| lane.incarnation != incarnation);
+    }
+}
+
+impl Stored {
+    fn peers(&self, except: Option<Incarnation>) -> Vec<Peer> {
+        let others = self.alive.iter().filter(|(incarnation, _)| Some(**incarnation) != except);
+        others.map(|(&incarnation, &beats)| Peer { incarnation, beats }).collect()
+    }
+
+    fn acquire(&mut self, by: Incarnation, request: LeaseRequest) -> LeaseAnswer {
+        let LeaseRequest { key, fence } = request;
+        if let Some((owner, _)) = self.owners.get(&key)
+            && *owner != by
+            && let Some(&beats) = self.alive.get(owner)
+        {
+            let peer = Peer { incarnation: *owner, beats };
+            let requester = self.wanted.get(&key).filter(|requester| self.alive.contains_key(requester));
+            if requester.is_none() {
+                self.wanted.insert(key, by);
+            }
+            return LeaseAnswer::Held(peer);
+        }
+        self.wanted.remove(&key);
+        self.owners.insert(key.clone(), (by, fence));
+        LeaseAnswer::Granted(self.entries.get(&key).map_or_else(Entry::default, |entry| Entry::clone(entry)))
+    }
+
+    fn release(&mut self, lease: &LeaseRequest) {
+        if self.owners.get(&lease.key).is_some_and(|(_, fence)| *fence == lease.fence) {
+            self.owners.remove(&lease.key);
+            self.wanted.remove(&lease.key);
+        }
+    }
+}
+
+impl HoldLeases for MemoryBackend {
+    fn join(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            lock(&self.stored).alive.entry(incarnation).or_default();
+            for number in 0..self.lanes() {
+                let fresh = Answered { seq: 0, digest: 0, outcomes: Vec::new() };
+                lock(&self.last).entry(LaneId { incarnation, number }).or_insert(fresh);
+            }
+            Ok(())
+        })
+    }
+
+    fn beat(&self, beat: Beat) -> BackendFuture<'_, BeatAnswer> {
+        Box::pin(async move {
+            let mut stored = lock(&self.stored);
+            let me = beat.incarnation;
+            let Some(beats) = stored.alive.get_mut(&me) else { return Ok(BeatAnswer::default()) };
+            *beats += 1;
+            let is_mine = |key| stored.owners.get(key).is_some_and(|(owner, _)| *owner == me);
+            let wanted = stored.wanted.keys().filter(|key| is_mine(*key)).cloned().collect();
+            Ok(BeatAnswer { alive: true, peers: stored.peers(Some(me)), wanted })
+        })
+    }
+
+    fn declare_dead(&self, by: Incarnation, seen: Vec<Peer>) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            let mut stored = lock(&self.stored);
+            if stored.alive.contains_key(&by) {
+                stored.alive.retain(|&incarnation, &mut beats| !seen.contains(&Peer { incarnation, beats }));
+            }
+            Ok(())
+        })
+    }
+
+    fn acquire(&self, by: Incarnation, requests: Vec<LeaseRequest>) -> BackendFuture<'_, Vec<LeaseAnswer>> {
+        Box::pin(async move {
+            let mut stored = lock(&self.stored);
+            if !stored.alive.contains_key(&by) {
+                return Err(BackendError::new(BackendErrorKind::Over, "the incarnation is not alive"));
+            }
+            Ok(requests.into_iter().map(|request| stored.acquire(by, request)).collect())
+        })
+    }
+
+    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            let mut stored = lock(&self.stored);
+            leases.iter().for_each(|lease| stored.release(lease));
+            Ok(())
+        })
+    }
+
+    fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            lock(&self.stored).alive.remove(&incarnation);
+            Ok(())
+        })
+    }
+}
