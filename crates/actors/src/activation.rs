@@ -42,7 +42,9 @@ impl Game {
         }
         state.generation += 1;
         state.cached_at = None;
-        self.load(slot, state, VecDeque::from([first]), after_death);
+        // Kept until an activation has got through: one that is given up in between has not waited to the end.
+        state.has_orphans |= after_death;
+        self.load(slot, state, VecDeque::from([first]));
         None
     }
 
@@ -58,16 +60,17 @@ impl Game {
             return waiting;
         }
         state.cached_at = None;
-        self.load(slot, state, waiting, false);
+        self.load(slot, state, waiting);
         VecDeque::new()
     }
 
-    fn load(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut SlotState, waiting: VecDeque<KeyMsg>, after_death: bool) {
+    fn load(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut SlotState, waiting: VecDeque<KeyMsg>) {
         state.activation = Activation::Activating(waiting);
         self.wants_ticks(slot);
         let (game, slot, generation) = (Arc::clone(self), Arc::clone(slot), state.generation);
+        let has_orphans = state.has_orphans;
         self.runtime.spawn(async move {
-            if after_death {
+            if has_orphans {
                 game.until_settled(&slot).await;
             }
             // Again only if the process has got a new incarnation in between.
@@ -137,6 +140,7 @@ impl Game {
                 return true;
             }
         };
+        state.has_orphans = false;
         (state.lease, state.granted_at, state.wanted_since) = (fence, self.clock.now(), None);
         state.head = Head::stored(Arc::clone(&entry));
         state.durable = entry;

@@ -26,7 +26,7 @@ use crate::metric_definitions::FENCED_ROWS_TOTAL;
 use crate::session_lock::Ownership;
 use crate::slot::{Activation, Slot};
 
-/// Rows that wait for a batch from which on a second one beside the first is worth its cost (see `docs/PERFORMANCE.md`).
+/// Rows that wait for a batch from which on a game is crowded (`core::turns`; see `docs/PERFORMANCE.md`).
 const CROWDED_ROWS: usize = 256;
 
 #[derive(Debug)]
@@ -208,9 +208,12 @@ fn begin_recall(state: &mut FlusherState, slot: &Slot) -> bool {
         }
         return true;
     }
-    // The next activation reads the state; a cache entry may not be what is stored.
+    // The next activation reads the state; a cache entry, or a flight on its way, may not be what is stored. An activation
+    // that is on its way goes on: it waits for what is here (I8).
     slot_state.cached_at = None;
-    slot_state.generation += 1;
+    if !matches!(slot_state.activation, Activation::Activating(_) | Activation::Leaving(_)) {
+        slot_state.generation += 1;
+    }
     false
 }
 

@@ -218,6 +218,11 @@ impl Game {
         Ok(game)
     }
 
+    /// The runtime that its actors are on.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// Which game this is.
     pub fn id(&self) -> GameId {
         self.id

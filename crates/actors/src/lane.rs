@@ -1,14 +1,13 @@
 //! The lanes of the process: batches from all games, one in flight in each lane.
 //!
-//! Owns: gathering rows from the flushers that have some, in equal shares of rows and bytes; driving `core::lane`;
-//! timing its pauses; when a second lane is used. Does not own: the rules of a bad outcome (`core::lane`), the rows
-//! (`flusher`), incarnations (`session_lock`).
+//! Owns: gathering rows from the flushers whose turn it is, in equal shares of rows and bytes; driving `core::lane`; timing
+//! its pauses. Does not own: turns (`core::turns`), the rules of a bad outcome (`core::lane`), the rows (`flusher`),
+//! incarnations (`session_lock`).
 //!
-//! No timed linger: rows are asked for when nothing is in flight, through the flushers' mailboxes, so that everything
-//! that was sent to them before is gathered too (`decisions.md` 5). A second batch is sent beside the first only when many
-//! rows wait: two small batches cost more than one of their size.
+//! No timed linger: rows are asked for when a batch may start, through the flushers' mailboxes, so that everything that was
+//! sent to them before is gathered too (`decisions.md` 5).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -17,8 +16,10 @@ use std::time::{Duration, Instant};
 use clawstore_core::backend::{
     Backend, BackendError, BackendErrorKind, Batch, BatchRow, Incarnation, LaneId, RowOutcome,
 };
+use clawstore_core::clock::Clock;
 use clawstore_core::lane::{Lane, LaneEffect};
 use clawstore_core::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
+use clawstore_core::turns::{LaneLoad, Turn, Turns};
 use clawstore_core::write_batch::RowResult;
 use clawstore_core::{EntryKey, GameId};
 use metrics::{counter, histogram};
@@ -36,7 +37,7 @@ pub(crate) enum LaneMsg {
     Register(GameId, ActorRef<FlusherMsg>),
     /// A game that had no rows waiting has some.
     Ready(GameId),
-    /// A game has so many rows waiting that a second batch is worth its cost.
+    /// A game has many rows waiting.
     Crowded(GameId),
     /// The answer to `FlusherMsg::Take`; `more` rows are waiting.
     Taken { game: GameId, rows: Vec<BatchRow>, more: bool },
@@ -51,6 +52,7 @@ pub(crate) enum LaneMsg {
 }
 
 pub(crate) struct LaneActor {
+    clock: Arc<dyn Clock>,
     backend: Arc<dyn Backend>,
     ownership: Option<Arc<Ownership>>,
     /// Why the store has halted: seen by the process.
@@ -61,61 +63,58 @@ pub(crate) struct LaneActor {
 struct Gathering {
     /// For this lane.
     lane: usize,
+    crowded: bool,
     /// Games whose flushers have not answered.
     awaited: Vec<GameId>,
     rows: Vec<BatchRow>,
 }
 
-/// One lane, and whether it rests.
+/// One lane, whether it rests, and what its last batch was.
 struct Seat {
     lane: Lane,
     resting: bool,
+    crowded: bool,
 }
 
 impl Seat {
-    fn is_free(&self) -> bool {
-        self.lane.is_idle() && !self.resting
+    fn load(&self) -> LaneLoad {
+        if self.lane.is_idle() && !self.resting {
+            return LaneLoad::Free;
+        }
+        LaneLoad::Busy { crowded: self.crowded, in_trouble: self.resting || self.lane.is_in_trouble() }
     }
 }
 
 pub(crate) struct LaneState {
-    /// The first does all the work unless many rows wait.
     seats: Vec<Seat>,
     flushers: HashMap<GameId, ActorRef<FlusherMsg>>,
-    /// Games with rows waiting; each is asked once a round.
-    ready: VecDeque<GameId>,
+    turns: Turns,
     gathering: Option<Gathering>,
-    /// Many rows wait.
-    crowded: bool,
 }
 
 impl LaneActor {
     pub(crate) fn new(
+        clock: Arc<dyn Clock>,
         backend: Arc<dyn Backend>,
         ownership: Option<Arc<Ownership>>,
         halted: Arc<OnceLock<String>>,
     ) -> Self {
-        Self { backend, ownership, halted }
-    }
-
-    /// The lane for the next batch, if one may start.
-    fn free_lane(state: &LaneState) -> Option<usize> {
-        let seats = if state.crowded { state.seats.len() } else { 1 };
-        state.seats.iter().take(seats).position(Seat::is_free)
+        Self { clock, backend, ownership, halted }
     }
 
     /// Asks for rows, if a batch may start.
     fn gather(&self, state: &mut LaneState) {
-        if state.gathering.is_some() || state.ready.is_empty() {
+        if state.gathering.is_some() {
             return;
         }
-        let Some(lane) = Self::free_lane(state) else { return };
-        state.crowded = false;
+        let loads: Vec<_> = state.seats.iter().map(Seat::load).collect();
+        let Some(turn) = state.turns.next(self.clock.now(), &loads, BATCH_ROWS_MAX) else { return };
+        let Turn { lane, games, crowded } = turn;
         // Equal shares: a game with much to save costs the others no more than their turn.
-        let shares = state.ready.len().min(BATCH_ROWS_MAX);
+        let shares = games.len().max(1);
         let (rows, bytes) = (BATCH_ROWS_MAX / shares, BATCH_BYTES_MAX / shares);
         let mut awaited = Vec::with_capacity(shares);
-        for game in state.ready.drain(..shares) {
+        for game in games {
             // One game a batch may have a row above its share; the others' wait for their turn to be first.
             let take = FlusherMsg::Take { rows, bytes, oversized: awaited.is_empty() };
             if let Some(flusher) = state.flushers.get(&game)
@@ -125,15 +124,12 @@ impl LaneActor {
             }
         }
         if !awaited.is_empty() {
-            state.gathering = Some(Gathering { lane, awaited, rows: Vec::new() });
+            state.gathering = Some(Gathering { lane, crowded, awaited, rows: Vec::new() });
         }
     }
 
     fn taken(&self, me: &ActorRef<LaneMsg>, state: &mut LaneState, game: GameId, rows: Vec<BatchRow>, more: bool) {
-        if more {
-            state.ready.push_back(game);
-            state.crowded = true;
-        }
+        state.turns.taken(self.clock.now(), game, more);
         let Some(gathering) = &mut state.gathering else { return };
         gathering.awaited.retain(|awaited| *awaited != game);
         if gathering.rows.is_empty() {
@@ -144,8 +140,9 @@ impl LaneActor {
         if !gathering.awaited.is_empty() {
             return;
         }
-        let Some(Gathering { lane, rows, .. }) = state.gathering.take() else { return };
+        let Some(Gathering { lane, crowded, rows, .. }) = state.gathering.take() else { return };
         if let Some(seat) = state.seats.get_mut(lane).filter(|_| !rows.is_empty()) {
+            seat.crowded = crowded;
             let effects = seat.lane.start(rows);
             self.execute(me, state, lane, effects);
         }
@@ -161,7 +158,7 @@ impl LaneActor {
         }
         if let Some(game) = game {
             state.flushers.remove(&game);
-            state.ready.retain(|ready| *ready != game);
+            state.turns.remove(game);
             self.taken(me, state, game, Vec::new(), false);
             self.gather(state);
         }
@@ -264,10 +261,10 @@ impl Actor for LaneActor {
     async fn pre_start(&self, _me: ActorRef<LaneMsg>, (): ()) -> Result<LaneState, ActorProcessingErr> {
         let incarnation =
             self.ownership.as_ref().map_or_else(Incarnation::default, |ownership| ownership.incarnation());
-        let seat = |number| Seat { lane: Lane::new(LaneId { incarnation, number }), resting: false };
+        let lane = |number| Lane::new(LaneId { incarnation, number });
+        let seat = |number| Seat { lane: lane(number), resting: false, crowded: false };
         let seats = (0..self.backend.lanes().max(1)).map(seat).collect();
-        let (flushers, ready) = (HashMap::new(), VecDeque::new());
-        Ok(LaneState { seats, flushers, ready, gathering: None, crowded: false })
+        Ok(LaneState { seats, flushers: HashMap::new(), turns: Turns::default(), gathering: None })
     }
 
     async fn handle(
@@ -278,13 +275,8 @@ impl Actor for LaneActor {
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             LaneMsg::Register(game, flusher) => drop(state.flushers.insert(game, flusher)),
-            LaneMsg::Ready(game) => state.ready.push_back(game),
-            LaneMsg::Crowded(game) => {
-                state.crowded = true;
-                if !state.ready.contains(&game) {
-                    state.ready.push_back(game);
-                }
-            }
+            LaneMsg::Ready(game) => state.turns.ready(self.clock.now(), game, false),
+            LaneMsg::Crowded(game) => state.turns.ready(self.clock.now(), game, true),
             LaneMsg::Taken { game, rows, more } => self.taken(&me, state, game, rows, more),
             LaneMsg::Outcome(lane, result, took) => self.outcome(&me, state, lane, result, took),
             LaneMsg::Resend(lane) => {

@@ -46,6 +46,8 @@ mod session_lock;
 
 mod passivation;
 
+mod warm_up;
+
 pub use clock::SystemClock;
 pub use game::{Game, GameStats};
 pub use inbox::{Inbox, VmEvent};

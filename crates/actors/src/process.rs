@@ -155,7 +155,7 @@ impl Process {
         } else {
             None
         };
-        let actor = LaneActor::new(Arc::clone(&backend), ownership.clone(), Arc::clone(&halted));
+        let actor = LaneActor::new(Arc::clone(&clock), Arc::clone(&backend), ownership.clone(), Arc::clone(&halted));
         let (lane, ended) = Actor::spawn(None, actor, ()).await?;
         watch("the lane", ended);
         if let Some(ownership) = &ownership {

@@ -48,6 +48,7 @@ impl Drop for Job {
 /// Sends reads to the reader task.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
+    backend: Arc<dyn Backend>,
     jobs: mpsc::UnboundedSender<Job>,
     runtime: Handle,
 }
@@ -61,8 +62,13 @@ impl Reader {
     ) -> Self {
         // Bounded by what is admitted: one job per activation, flight or uncached read.
         let (jobs, queue) = mpsc::unbounded_channel();
-        runtime.spawn(run(queue, backend, clock, deadline));
-        Self { jobs, runtime: runtime.clone() }
+        runtime.spawn(run(queue, Arc::clone(&backend), clock, deadline));
+        Self { backend, jobs, runtime: runtime.clone() }
+    }
+
+    /// What it reads from, for lists.
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
     }
 
     pub(crate) fn read_flight(&self, slot: &Arc<Slot>, number: u64) {

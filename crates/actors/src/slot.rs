@@ -64,6 +64,8 @@ pub(crate) struct SlotState {
     pub(crate) flights: Vec<Flight>,
     /// Times of the last panics.
     pub(crate) panics: VecDeque<Moment>,
+    /// An actor of the key died, and the flusher may still have writes of it: the next activation waits for them (I8).
+    pub(crate) has_orphans: bool,
     /// The fence under which this process owns the key, with or without an actor. Never where there are no leases.
     pub(crate) lease: Option<Fence>,
     /// When the lease was granted.
@@ -100,6 +102,7 @@ impl Slot {
             cached_at: None,
             flights: Vec::new(),
             panics: VecDeque::new(),
+            has_orphans: false,
             lease: None,
             granted_at: Moment::default(),
             wanted_since: None,

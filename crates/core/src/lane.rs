@@ -66,6 +66,11 @@ impl Lane {
         self.id
     }
 
+    /// The batch in flight has had a bad or unknown outcome at least once.
+    pub fn is_in_trouble(&self) -> bool {
+        self.attempts > 0
+    }
+
     /// Nothing is in flight: a batch may be started.
     pub fn is_idle(&self) -> bool {
         self.in_flight.is_none() && !self.over

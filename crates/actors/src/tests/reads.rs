@@ -54,6 +54,8 @@ async fn a_read_value_is_served_again_for_four_seconds() {
 struct FirstReadIsSlow {
     memory: Arc<MemoryBackend>,
     is_first: AtomicBool,
+    /// The first read has seen the entries and waits.
+    entered: watch::Sender<bool>,
     released: watch::Sender<bool>,
 }
 
@@ -62,6 +64,7 @@ impl ReadEntries for FirstReadIsSlow {
         Box::pin(async move {
             let entries = self.memory.read_entries(keys).await;
             if self.is_first.swap(false, Ordering::SeqCst) {
+                self.entered.send_replace(true);
                 self.released.subscribe().wait_for(|released| *released).await.unwrap();
             }
             entries
@@ -95,13 +98,14 @@ impl Backend for FirstReadIsSlow {}
 async fn a_flight_from_before_a_write_leaves_nothing_behind() {
     let memory = Arc::new(MemoryBackend::new());
     let is_first = AtomicBool::new(true);
-    let slow = Arc::new(FirstReadIsSlow { memory: Arc::clone(&memory), is_first, released: watch::Sender::new(false) });
+    let (entered, released) = (watch::Sender::new(false), watch::Sender::new(false));
+    let slow = Arc::new(FirstReadIsSlow { memory: Arc::clone(&memory), is_first, entered, released });
     let world = World::over(memory, Arc::clone(&slow) as _, Config::default()).await;
     let early = {
         let game = Arc::clone(&world.game);
         world.game.runtime.spawn(async move { game.call(&key_of("k"), Request::Get).await })
     };
-    world.gate.wait_reads_started(1).await;
+    soon(slow.entered.subscribe().wait_for(|entered| *entered)).await.unwrap();
     assert_eq!(number(soon(world.call("k", set(7))).await), Some(7));
     // Nobody waits for the flight any more, so the actor may leave; then it lands, with an entry from before the write.
     world.clock.advance(Duration::from_secs(31));
