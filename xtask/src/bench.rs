@@ -11,6 +11,9 @@ use crate::loadgen;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
+    /// Which backend: sqlite or postgres.
+    #[arg(long, default_value = "sqlite")]
+    db: String,
     /// Shorter runs: for seeing that everything works, not for comparing.
     #[arg(long)]
     quick: bool,
@@ -24,7 +27,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn arguments(options: &Options) -> Vec<OsString> {
-    let mut arguments = Vec::new();
+    let mut arguments: Vec<OsString> = vec!["--db".into(), (&options.db).into()];
     if options.quick {
         arguments.push("--quick".into());
     }
@@ -40,8 +43,9 @@ mod tests {
 
     #[test]
     fn options_are_passed_on() {
-        assert!(arguments(&Options { quick: false, json: None }).is_empty());
-        let all = arguments(&Options { quick: true, json: Some("out.json".into()) });
-        assert_eq!(all, ["--quick", "--json", "out.json"]);
+        let plain = arguments(&Options { db: "sqlite".into(), quick: false, json: None });
+        assert_eq!(plain, ["--db", "sqlite"]);
+        let all = arguments(&Options { db: "postgres".into(), quick: true, json: Some("out.json".into()) });
+        assert_eq!(all, ["--db", "postgres", "--quick", "--json", "out.json"]);
     }
 }

@@ -3,6 +3,7 @@
 //! Owns: the list of programs with what brings each, and installing what is missing. Quick when nothing is. Does not
 //! own: Rust itself; whoever reads this has cargo.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -27,7 +28,14 @@ const PROGRAMS: &[Program] = &[
     // A small disk in a mount namespace of its own.
     Program { name: "unshare", package: "util-linux" },
     Program { name: "mount", package: "mount" },
+    // Servers of the tests' own. The one that the package may start has another port and directory, and is left alone.
+    Program { name: "postgres", package: "postgresql" },
+    // A server refuses to run as root.
+    Program { name: "setpriv", package: "util-linux" },
 ];
+
+/// Debian keeps the programs of a Postgres server off the `PATH`, in `VERSION/bin` below this.
+const POSTGRES_DIR: &str = "/usr/lib/postgresql";
 
 /// A part of the Rust distribution.
 const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
@@ -81,7 +89,19 @@ pub(crate) fn ensure(install: bool) -> Result<()> {
 }
 
 fn missing_packages() -> Vec<&'static str> {
-    PROGRAMS.iter().filter(|program| !is_on_path(program.name)).map(|program| program.package).collect()
+    PROGRAMS.iter().filter(|program| !is_there(program.name)).map(|program| program.package).collect()
+}
+
+fn is_there(name: &str) -> bool {
+    is_on_path(name) || postgres_places().any(|dir| dir.join(name).is_file())
+}
+
+/// Where a Postgres server's programs may be, beside the `PATH`. The test kit looks in the same places.
+fn postgres_places() -> impl Iterator<Item = PathBuf> {
+    let named = Command::new("pg_config").arg("--bindir").output().ok();
+    let named = named.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    let versions = std::fs::read_dir(POSTGRES_DIR).into_iter().flatten().flatten();
+    named.into_iter().chain(versions.map(|version| version.path().join("bin")))
 }
 
 fn is_on_path(name: &str) -> bool {
@@ -176,7 +196,7 @@ mod tests {
     #[test]
     fn programs_are_looked_for_on_the_path() {
         assert!(is_on_path("sh"));
-        assert!(!is_on_path("no-such-program-anywhere"));
+        assert!(!is_on_path("no-such-program-anywhere") && !is_there("no-such-program-anywhere"));
         assert_eq!(installed_version("no-such-subcommand"), None);
     }
 }

@@ -8,7 +8,9 @@ mod bench;
 mod chaos;
 mod install;
 mod loadgen;
+mod pg;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 
@@ -32,6 +34,11 @@ enum Command {
     Bench(bench::Options),
     /// Kill a server again and again and look for lost writes.
     Chaos(chaos::Options),
+    /// A private Postgres server for work on this project.
+    #[command(subcommand)]
+    Pg(pg::Action),
+    /// Check the ownership protocol in every state that a model of it can reach.
+    Sim(sim::Options),
     /// Check the rules of the source tree that no compiler checks.
     Tidy,
 }
@@ -41,6 +48,8 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Chaos(options) => chaos::run(&options),
+        Command::Pg(action) => pg::run(&action),
+        Command::Sim(options) => sim::run(&options),
         Command::Tidy => run_tidy(),
     };
     match result {
@@ -73,7 +82,9 @@ mod tests {
     fn options_arrive_where_they_belong() {
         let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).expect("parses").command;
         assert!(matches!(parse("xtask test --install"), Command::Test(options) if options.install));
-        assert!(matches!(parse("xtask chaos"), Command::Chaos(options) if options.rounds == 20));
+        assert!(matches!(parse("xtask chaos"), Command::Chaos(options) if options.rounds.is_none()));
+        let psql = parse("xtask pg psql -c x --help");
+        assert!(matches!(psql, Command::Pg(pg::Action::Psql { arguments }) if arguments == ["-c", "x", "--help"]));
         assert!(Arguments::try_parse_from(["xtask", "test", "--instal"]).is_err());
     }
 }

@@ -3,16 +3,19 @@
 //! Owns: the steps and their order (cheap and likely to fail first), and what is missing before they can start. Does
 //! not own: installing it (`install`), what the steps look at.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::install;
+use crate::pg::{self, Server};
 use crate::shell::{cargo, describe, run as run_command, step, target_dir};
 use crate::tidy;
 
-/// A host program as users build one: a workspace of its own, because it needs mlua's `send` feature.
-const OUTSIDE: &str = "examples/embed_in_engine/Cargo.toml";
+/// Host programs as users build them: workspaces of their own, because they need mlua's `send` feature.
+const EMBEDDED: &str = "examples/embed_in_engine/Cargo.toml";
+const OUTSIDE_ENGINE: &str = "examples/outside_engine/Cargo.toml";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -23,45 +26,63 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut times = vec![("tools", step("tools", || install::ensure(options.install))?)];
-    for (name, work) in steps() {
-        times.push((name, step(name, work)?));
+    // Dropped at the end, also of a run that fails.
+    let mut postgres = None;
+    for (name, work) in STEPS {
+        times.push((*name, step(name, || work(&mut postgres))?));
     }
     println!("\n{}", summary(&times));
     Ok(())
 }
 
-type Step = (&'static str, Box<dyn FnOnce() -> Result<()>>);
+/// A step gets the Postgres server of this run, from the step `postgres` on.
+type Work = fn(&mut Option<Server>) -> Result<()>;
 
-fn steps() -> Vec<Step> {
-    let plain = |arguments: &'static [&'static str]| -> Box<dyn FnOnce() -> Result<()>> {
-        Box::new(move || shown(&mut cargo(arguments)))
-    };
-    vec![
-        ("format", plain(&["fmt", "--all", "--", "--check"])),
-        ("clippy", plain(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-        ("tidy", Box::new(tidy::run)),
-        ("tests", Box::new(tests)),
-        ("doc tests", plain(&["test", "--doc", "--workspace"])),
-        ("deny", plain(install::DENY_CHECK)),
-        ("outside workspace", Box::new(outside)),
-        ("docs", Box::new(docs)),
-    ]
-}
+const STEPS: &[(&str, Work)] = &[
+    ("format", |_| shown(&mut cargo(&["fmt", "--all", "--", "--check"]))),
+    ("clippy", |_| shown(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+    ("tidy", |_| tidy::run()),
+    ("postgres", start_postgres),
+    ("tests", tests),
+    ("doc tests", |postgres| shown(with(postgres, &mut cargo(&["test", "--doc", "--workspace"])))),
+    ("deny", |_| shown(&mut cargo(install::DENY_CHECK))),
+    ("outside workspace", outside),
+    ("docs", |_| docs()),
+];
 
-fn shown(command: &mut std::process::Command) -> Result<()> {
+fn shown(command: &mut Command) -> Result<()> {
     println!("    {}", describe(command));
     run_command(command)
 }
 
-fn tests() -> Result<()> {
-    let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
-    shown(&mut cargo(&["nextest", "run", "--workspace", "--profile", profile]))
+fn start_postgres(postgres: &mut Option<Server>) -> Result<()> {
+    let server = postgres.insert(Server::start()?);
+    println!("    {}={}", pg::VARIABLE, server.url());
+    Ok(())
 }
 
-/// Dependencies that both workspaces build alike are built once.
-fn outside() -> Result<()> {
-    let mut command = cargo(&["test", "--locked", "--all-targets", "--manifest-path", OUTSIDE, "--target-dir"]);
-    shown(command.arg(target_dir()?))
+/// The command with the server of this run in its environment.
+fn with<'a>(postgres: &Option<Server>, command: &'a mut Command) -> &'a mut Command {
+    command.envs(postgres.as_ref().map(|server| (pg::VARIABLE, server.url())))
+}
+
+fn tests(postgres: &mut Option<Server>) -> Result<()> {
+    let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
+    shown(with(postgres, &mut cargo(&["nextest", "run", "--workspace", "--profile", profile])))
+}
+
+/// Dependencies that several workspaces build alike are built once.
+fn outside(postgres: &mut Option<Server>) -> Result<()> {
+    let target_dir = target_dir()?;
+    let in_workspace = |words: &[&str], manifest| {
+        let mut command = cargo(words);
+        command.args(["--locked", "--manifest-path", manifest, "--target-dir"]).arg(&target_dir);
+        command
+    };
+    shown(with(postgres, &mut in_workspace(&["test", "--all-targets"], EMBEDDED)))?;
+    // It is built, too, with the URL of a database that is empty: nobody but this uses the one that the server came with.
+    let url = postgres.as_ref().map(|server| ("DATABASE_URL", server.url()));
+    shown(in_workspace(&["run"], OUTSIDE_ENGINE).envs(url))
 }
 
 /// Of the libraries: the program `clawstore` would be written over the library of that name.
@@ -82,9 +103,8 @@ mod tests_of_test {
 
     #[test]
     fn the_steps_come_in_their_order() {
-        let names: Vec<_> = steps().into_iter().map(|(name, _)| name).collect();
-        let expected = ["format", "clippy", "tidy", "tests", "doc tests", "deny", "outside workspace", "docs"];
-        assert_eq!(names, expected);
+        let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.join(", "), "format, clippy, tidy, postgres, tests, doc tests, deny, outside workspace, docs");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod files;
 mod functions;
 mod manifests;
 mod operations;
+mod shipped;
 mod source;
 
 use std::fmt;
@@ -83,6 +84,7 @@ fn complaints(root: &Path) -> Result<Vec<Complaint>> {
     found.extend(operations::check(&names, &compatibility));
     let metadata = shell::output(&mut shell::cargo(&["metadata", "--format-version", "1", "--locked"]))?;
     found.extend(crates::check(&serde_json::from_slice(&metadata)?));
+    found.extend(shipped::check_all()?);
     found.sort();
     Ok(found)
 }

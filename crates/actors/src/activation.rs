@@ -132,11 +132,17 @@ impl Game {
         let waiting = match std::mem::replace(&mut state.activation, Activation::Vacant) {
             Activation::Activating(waiting) if state.generation == generation => waiting,
             other => {
-                // The game was stopped, or nobody waited any more.
+                // The game was stopped, or nobody waited any more. A lease that nobody uses stays with a slot that has no actor.
+                let is_kept = matches!(other, Activation::Vacant) && fence.is_some();
+                if is_kept {
+                    state.lease = fence;
+                }
                 state.activation = other;
                 drop(state);
                 actor.stop(None);
-                self.give_back_unused(slot, fence);
+                if !is_kept {
+                    self.give_back_unused(slot, fence);
+                }
                 return true;
             }
         };

@@ -141,7 +141,7 @@ impl KeyActor {
         };
         let (lease, was_wanted) = (state.lease.take(), state.wanted_since.take().is_some());
         state.generation += 1;
-        state.cached_at = (!lost).then(|| self.game.clock.now());
+        state.cached_at = self.game.owned_value_is_of().filter(|_| !lost);
         self.game.key_left();
         // Before the next activation asks for the key: the session lock takes messages in order.
         if let (Some(ownership), Some(fence)) = (&self.game.ownership, lease) {

@@ -152,10 +152,18 @@ impl Game {
         if let Activation::Live(actor) = &state.activation {
             actor.stop(None);
             state.activation = Activation::Vacant;
-            state.cached_at = Some(self.clock.now());
+            state.cached_at = self.owned_value_is_of();
             drop(state);
             self.key_left();
             counter!(PASSIVATIONS_TOTAL).increment(1);
+        }
+    }
+
+    /// As of when an owned value that stays behind as a cache entry is known to be the stored one.
+    pub(crate) fn owned_value_is_of(&self) -> Option<Moment> {
+        match &self.ownership {
+            None => Some(self.clock.now()),
+            Some(ownership) => ownership.owned_at(),
         }
     }
 

@@ -17,7 +17,7 @@ use clawstore_core::clock::{Clock, Moment};
 use clawstore_core::entropy::Entropy;
 use clawstore_core::key_machine::Input;
 use clawstore_core::lease::{LeaseEffect, Leases};
-use clawstore_core::limits::HOLD_MIN;
+use clawstore_core::limits::{HOLD_MIN, TRUST_AFTER_BEAT};
 use clawstore_core::{Entry, EntryKey, GameId};
 use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -102,6 +102,13 @@ impl Ownership {
     /// May a value that is owned be shown without asking the store (`ownership-protocol.md` A8)?
     pub(crate) fn is_trusted(&self, now: Moment) -> bool {
         nanos(now) < self.standing.trusted_until.load(Ordering::Acquire)
+    }
+
+    /// When owned values were surely the stored ones: at the last beat that succeeded nobody else had the keys. `None` while there
+    /// is no incarnation.
+    pub(crate) fn owned_at(&self) -> Option<Moment> {
+        let until = Duration::from_nanos(self.standing.trusted_until.load(Ordering::Acquire));
+        until.checked_sub(TRUST_AFTER_BEAT).map(Moment::after_start)
     }
 
     /// The process's incarnation; 0 while there is none.
@@ -231,8 +238,11 @@ impl SessionLockActor {
 
     /// Others wait for a key of this process: it is given away once it has been held for a moment.
     fn wanted(&self, me: &ActorRef<SessionMsg>, state: &mut SessionState, key: EntryKey) {
-        let Some(slot) = state.slot(&key) else { return };
         let now = self.clock.now();
+        let Some(slot) = state.slot(&key) else {
+            // The store says that it is ours, and nobody here knows of it.
+            return state.leases.give_back(now, key, Fence::ANY, false);
+        };
         let mut slot_state = slot.lock();
         slot_state.wanted_since.get_or_insert(now);
         let due = slot_state.granted_at + HOLD_MIN;
@@ -242,12 +252,14 @@ impl SessionLockActor {
             }
             (Activation::Live(actor), Some(_)) if actor.cast(Input::HandOver).is_ok() => {}
             // Without an actor, or with one that has died; only if nothing of the key is on its way (I8).
-            (Activation::Live(_) | Activation::Vacant | Activation::Quarantined(_), Some(fence))
+            (Activation::Live(_) | Activation::Vacant | Activation::Quarantined(_), fence)
                 if slot.open.load(Ordering::Acquire) == 0 =>
             {
                 slot_state.lease = None;
+                slot_state.wanted_since = None;
                 drop(slot_state);
-                state.leases.give_back(now, key, fence, true);
+                // Without a fence: a grant whose answer was lost, and that nobody asked for again.
+                state.leases.give_back(now, key, fence.unwrap_or(Fence::ANY), true);
             }
             // On its way in or out. The outcome of its next batch, or the next beat, says it again.
             _ => {}
@@ -373,8 +385,8 @@ async fn ask(leases: &dyn HoldLeases, effect: LeaseEffect, next: Incarnation, se
             let answer = leases.acquire(by, requests.clone()).await;
             SessionMsg::Acquired(by, requests, answer)
         }
-        LeaseEffect::Release(given) => {
-            let answer = leases.release(given.clone()).await;
+        LeaseEffect::Release(by, given) => {
+            let answer = leases.release(by, given.clone()).await;
             SessionMsg::Released(given, answer)
         }
         LeaseEffect::DeclareDead(by, seen) => {

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use clawstore_actors::{Process, SystemClock};
-use clawstore_core::backend::Backend;
 use clawstore_core::clock::Clock;
 use clawstore_core::entropy::Entropy;
-use clawstore_sqlite::{SqliteBackend, SqliteOptions};
 
 use crate::config::{Config, ConfigError};
 use crate::database::Database;
+use crate::opened::Opened;
 use crate::runtime::{Running, Runtime};
 use crate::store::Clawstore;
 
@@ -23,11 +22,21 @@ pub enum OpenError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The embedded store could not be opened.
+    #[cfg(feature = "sqlite")]
     #[error(transparent)]
     Embedded(#[from] clawstore_sqlite::OpenError),
-    /// A URL of a kind that is not supported.
-    #[error("databases of kind `{0}://` are not supported yet: give a directory, or `:memory:`; nothing was opened")]
-    UnsupportedUrl(String),
+    /// The Postgres database could not be opened.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] clawstore_postgres::OpenError),
+    /// A URL that cannot be used.
+    #[error("`{url}` cannot be used as a database: {reason}; nothing was opened")]
+    Url {
+        /// Without its password.
+        url: String,
+        /// What is wrong with it, or what can be used.
+        reason: String,
+    },
     /// The runtime could not be started.
     #[error("the runtime could not be started: {0}; nothing was opened")]
     Runtime(#[from] std::io::Error),
@@ -52,12 +61,9 @@ pub struct Builder {
     entropy: Option<Arc<dyn Entropy>>,
 }
 
-/// What opening a database gives: the backend, and the embedded store behind it to be closed at the end.
-type Opened = (Arc<dyn Backend>, Option<Arc<SqliteBackend>>);
-
 impl Builder {
     pub(crate) fn new() -> Self {
-        let database = Database::directory("./clawstore-data");
+        let database = Database::usual();
         Self { config: Config::default(), database, runtime: Runtime::default(), clock: None, entropy: None }
     }
 
@@ -68,7 +74,8 @@ impl Builder {
         self
     }
 
-    /// The database. Default: the embedded store in `./clawstore-data`.
+    /// The database. Default: the embedded store in `./clawstore-data`; without the feature `sqlite`, Postgres as the variables
+    /// of `libpq` name it.
     #[must_use]
     pub fn database(mut self, database: Database) -> Self {
         self.database = database;
@@ -102,14 +109,13 @@ impl Builder {
     /// Typed: what was not opened, why, and what to do.
     pub fn open(self) -> Result<Clawstore, OpenError> {
         let runtime = Running::start(self.runtime)?;
-        let (backend, embedded) = open_database(self.database)?;
+        let opened = Opened::open(self.database, &runtime, self.config.migrate)?;
+        let backend = Arc::clone(&opened.backend);
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
         let entropy: Arc<dyn Entropy> = self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy));
         let (handle, config, bits) = (runtime.handle().clone(), self.config.actors, Arc::clone(&entropy));
-        let process = runtime
-            .wait(async move { Process::start(backend, clock, bits, handle, config).await })
-            .ok_or_else(|| OpenError::Actor("the runtime has stopped".into()))??;
-        Ok(Clawstore::new(process, embedded, runtime, entropy))
+        let process = runtime.wait_for(async move { Process::start(backend, clock, bits, handle, config).await })??;
+        Ok(Clawstore::new(process, opened, runtime, entropy))
     }
 
     /// As [`Builder::open`], without blocking the calling task.
@@ -120,16 +126,6 @@ impl Builder {
         let opened = tokio::task::spawn_blocking(move || self.open()).await;
         opened.unwrap_or_else(|error| Err(OpenError::Actor(error.to_string())))
     }
-}
-
-fn open_database(database: Database) -> Result<Opened, OpenError> {
-    let embedded = match database {
-        Database::Custom(backend) => return Ok((backend, None)),
-        Database::Directory(path) => SqliteBackend::open(&path, &SqliteOptions::default())?,
-        Database::Memory => SqliteBackend::open_in_memory()?,
-    };
-    let embedded = Arc::new(embedded);
-    Ok((Arc::clone(&embedded) as Arc<dyn Backend>, Some(embedded)))
 }
 
 /// The machine's random generator.

@@ -17,9 +17,16 @@ const SECONDS_MAX: u64 = 86_400;
 const MIB: usize = 1024 * 1024;
 
 /// Settings of a process. Start from [`Config::default`] or [`Config::load`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) actors: clawstore_actors::Config,
+    pub(crate) migrate: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { actors: clawstore_actors::Config::default(), migrate: true }
+    }
 }
 
 /// The settings file, and each setting's variable `CLAWSTORE_<NAME>`.
@@ -32,6 +39,7 @@ struct Settings {
     pending_mib_per_game: Option<usize>,
     pending_mib_per_process: Option<usize>,
     versioning: Option<String>,
+    migrate: Option<String>,
 }
 
 /// A setting that cannot be used.
@@ -100,6 +108,12 @@ impl Config {
             Some("every-write") => actors.retention = Retention::EveryWrite,
             Some(other) => return Err(bad("versioning", other, "`hourly` or `every-write`")),
         }
+        match settings.migrate.as_deref() {
+            None => {}
+            Some("on") => self.migrate = true,
+            Some("off") => self.migrate = false,
+            Some(other) => return Err(bad("migrate", other, "`on` or `off`")),
+        }
         Ok(())
     }
 
@@ -121,6 +135,21 @@ impl Config {
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.actors.cache_bytes = bytes;
+        self
+    }
+
+    /// Which superseded revisions are kept as versions. Default: Roblox's rule, one an hour.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.actors.retention = retention;
+        self
+    }
+
+    /// Bring a Postgres schema up to date at opening. Default: yes. Without it, the role of the URL needs no right to
+    /// create tables; `clawstore migrate up` does it with another role.
+    #[must_use]
+    pub fn migrate(mut self, migrate: bool) -> Self {
+        self.migrate = migrate;
         self
     }
 
@@ -178,6 +207,7 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Settings,
         pending_mib_per_game: mib("PENDING_MIB_PER_GAME")?,
         pending_mib_per_process: mib("PENDING_MIB_PER_PROCESS")?,
         versioning: get("VERSIONING").1,
+        migrate: get("MIGRATE").1,
     })
 }
 

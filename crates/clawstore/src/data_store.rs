@@ -51,7 +51,7 @@ pub struct Stored<T> {
 
 /// A checked key of a store: saves checking and allocating it again where the same key is used often.
 #[derive(Debug, Clone)]
-pub struct Key(EntryKey);
+pub struct Key(pub(crate) EntryKey);
 
 /// A store of a game. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,114 +1,203 @@
-//! Which database, and looking into one without owning it.
+//! Which database.
 //!
-//! Owns: naming a database, and read-only access for tools while a server runs. Does not own: opening one for writing
-//! (`builder`).
+//! Owns: naming a database, in code, by an argument or by the environment. Does not own: opening one (`opened`), looking
+//! into one (`read_only`).
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use clawstore_core::backend::{Backend, ReadEntries, ScanEntries};
-use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind};
-use clawstore_sqlite::SqliteReader;
+use clawstore_core::backend::Backend;
+#[cfg(feature = "postgres")]
+use clawstore_postgres::PgConnectOptions;
 
 use crate::builder::OpenError;
-use crate::data_store::StoreError;
 
 /// Where data is kept.
 #[derive(Debug, Clone)]
 pub enum Database {
     /// The embedded store in this directory. One process writes; tools may read beside it.
+    #[cfg(feature = "sqlite")]
     Directory(PathBuf),
     /// The embedded store in memory: gone with the process. For tests.
+    #[cfg(feature = "sqlite")]
     Memory,
+    /// A Postgres database, which many processes may use at once. Everything is in its schema `clawstore`.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PgConnectOptions>),
     /// A backend of the caller's own.
     Custom(Arc<dyn Backend>),
 }
 
 impl Database {
     /// The embedded store in a directory, made if it is not there.
+    #[cfg(feature = "sqlite")]
     pub fn directory(path: impl Into<PathBuf>) -> Self {
         Self::Directory(path.into())
     }
 
-    /// What `CLAWSTORE_DB` names, else the embedded store in `directory`. See [`Database::parse`].
+    /// A Postgres database.
+    #[cfg(feature = "postgres")]
+    pub fn postgres(options: PgConnectOptions) -> Self {
+        Self::Postgres(Box::new(options))
+    }
+
+    /// What is used when nothing is said.
+    pub(crate) fn usual() -> Self {
+        #[cfg(feature = "sqlite")]
+        return Self::directory("./clawstore-data");
+        #[cfg(all(feature = "postgres", not(feature = "sqlite")))]
+        return Self::postgres(PgConnectOptions::new());
+        #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+        compile_error!("turn on the feature `sqlite` or `postgres`");
+    }
+
+    /// What `CLAWSTORE_DB` names; else what `DATABASE_URL` names, if that is a Postgres URL; else the embedded store in
+    /// `directory`. See [`Database::parse`].
     ///
     /// # Errors
     /// As [`Database::parse`].
+    #[cfg(feature = "sqlite")]
     pub fn from_env_or(directory: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        match std::env::var("CLAWSTORE_DB") {
-            Ok(name) => Self::parse(&name),
-            Err(_) => Ok(Self::directory(directory)),
+        match named_by_environment(|name| std::env::var(name).ok()) {
+            Some(name) => Self::parse(&name),
+            None => Ok(Self::directory(directory)),
         }
     }
 
-    /// `:memory:` or a directory.
+    /// `postgres://…`, `:memory:` or a directory.
     ///
     /// # Errors
-    /// For a URL: servers are not supported yet, and a directory of that name is not what was meant.
+    /// For a URL that is not one of Postgres, or not a valid one: a directory of that name is not what was meant.
     pub fn parse(name: &str) -> Result<Self, OpenError> {
-        match name {
-            ":memory:" => Ok(Self::Memory),
-            url if url.contains("://") => Err(OpenError::UnsupportedUrl(url.split("://").next().unwrap_or(url).into())),
-            path => Ok(Self::directory(path)),
+        match name.split_once("://") {
+            Some(("postgres" | "postgresql", _)) => parse_postgres(name),
+            Some((kind, _)) => {
+                let reason = format!("there is no `{kind}`; give postgres://…, a directory, or :memory:");
+                Err(OpenError::Url { url: without_password(name), reason })
+            }
+            None => parse_path(name),
         }
     }
 }
 
-/// Read-only access to an embedded store, also while a server writes it.
-#[derive(Debug)]
-pub struct ReadOnly {
-    reader: SqliteReader,
+/// The database that the environment names.
+pub(crate) fn named_by_environment(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let is_postgres = |url: &String| url.starts_with("postgres://") || url.starts_with("postgresql://");
+    variable("CLAWSTORE_DB").or_else(|| variable("DATABASE_URL").filter(is_postgres))
 }
 
-impl ReadOnly {
-    /// Opens the store in `directory` without taking its lock.
-    ///
-    /// # Errors
-    /// If there is no readable store.
-    pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        Ok(Self { reader: SqliteReader::open_read_only(directory)? })
-    }
+#[cfg(feature = "postgres")]
+fn parse_postgres(url: &str) -> Result<Database, OpenError> {
+    let options = url.parse::<PgConnectOptions>();
+    options
+        .map(Database::postgres)
+        .map_err(|error| OpenError::Url { url: without_password(url), reason: error.to_string() })
+}
 
-    /// Every store with its game and scope, in order.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub async fn stores(&self) -> Result<Vec<StoreId>, StoreError> {
-        Ok(self.reader.list_stores().await?)
-    }
+#[cfg(not(feature = "postgres"))]
+fn parse_postgres(url: &str) -> Result<Database, OpenError> {
+    let reason = "this build has no Postgres (feature `postgres`)".to_owned();
+    Err(OpenError::Url { url: without_password(url), reason })
+}
 
-    /// Live keys of a standard store (an empty name is the global data store) after `after`, at most `limit`, in byte order.
-    ///
-    /// # Errors
-    /// If a name is not legal, or the store cannot be read.
-    pub async fn keys(
-        &self,
-        game: GameId,
-        store: &str,
-        scope: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<String>, StoreError> {
-        let store = store_id(game, store, scope)?;
-        let keys = self.reader.list_keys(store, after.map(Into::into), limit).await?;
-        Ok(keys.into_iter().map(|key| key.key.to_string()).collect())
-    }
+#[cfg(feature = "sqlite")]
+fn parse_path(name: &str) -> Result<Database, OpenError> {
+    Ok(if name == ":memory:" { Database::Memory } else { Database::directory(name) })
+}
 
-    /// The entry of a key; its value is `None` if it was removed or never written.
-    ///
-    /// # Errors
-    /// If a name is not legal, or the store cannot be read.
-    pub async fn entry(&self, game: GameId, store: &str, scope: &str, key: &str) -> Result<Entry, StoreError> {
-        let store = store_id(game, store, scope)?;
-        let key = EntryKey::new(&store, key.as_bytes())?;
-        Ok(self.reader.read_entries(vec![key]).await?.pop().unwrap_or_default())
+#[cfg(not(feature = "sqlite"))]
+fn parse_path(name: &str) -> Result<Database, OpenError> {
+    let reason = "this build has no embedded store (feature `sqlite`)".to_owned();
+    Err(OpenError::Url { url: name.to_owned(), reason })
+}
+
+/// A URL as it may be shown: passwords are nobody's business.
+fn without_password(name: &str) -> String {
+    let Some((kind, rest)) = name.split_once("://") else { return name.to_owned() };
+    let (login, server) = match rest.rsplit_once('@') {
+        Some((login, server)) => (format!("{}@", login.split(':').next().unwrap_or_default()), server),
+        None => (String::new(), rest),
+    };
+    let server = server.split_once('?').map_or(server, |(server, _)| server);
+    format!("{kind}://{login}{server}")
+}
+
+/// As people know it, without passwords.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            #[cfg(feature = "sqlite")]
+            Self::Memory => f.write_str(":memory:"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(options) => {
+                let database = options.get_database().unwrap_or_else(|| options.get_username());
+                write!(
+                    f,
+                    "postgres://{}@{}:{}/{database}",
+                    options.get_username(),
+                    options.get_host(),
+                    options.get_port()
+                )
+            }
+            Self::Custom(_) => f.write_str("a backend of the host's own"),
+        }
     }
 }
 
-/// The store of a name and scope; an empty name is the global data store.
-fn store_id(game: GameId, store: &str, scope: &str) -> Result<Arc<StoreId>, StoreError> {
-    if store.is_empty() {
-        return Ok(Arc::new(StoreId::global(game)));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_a_database() {
+        let named = |variables: &[(&str, &str)]| {
+            named_by_environment(|name| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned()))
+        };
+        let (ours, theirs) = (("CLAWSTORE_DB", "./here"), ("DATABASE_URL", "postgres://h/d"));
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&[theirs]).as_deref(), Some("postgres://h/d"));
+        assert_eq!(named(&[theirs, ours]).as_deref(), Some("./here"), "ours is said on purpose");
+        assert_eq!(named(&[("DATABASE_URL", "mysql://h/d")]), None, "somebody else's");
     }
-    Ok(Arc::new(StoreId::new(game, StoreKind::Standard, store.as_bytes(), scope.as_bytes())?))
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let cases = [
+            ("postgres://me:secret@host:1/db?password=x", "postgres://me@host:1/db"),
+            ("postgres://me:se@cret@host/db", "postgres://me@host/db"),
+            ("postgres://host/db", "postgres://host/db"),
+            ("./clawstore-data", "./clawstore-data"),
+        ];
+        for (name, shown) in cases {
+            assert_eq!(without_password(name), shown);
+        }
+    }
+
+    #[test]
+    fn a_database_is_shown_without_its_password() {
+        let shown = Database::parse("postgres://me:secret@somewhere:7/games").map(|database| database.to_string());
+        assert_eq!(shown.ok().as_deref(), Some("postgres://me@somewhere:7/games"));
+    }
+
+    #[test]
+    fn names_are_databases() {
+        let kind = |name: &str| match Database::parse(name) {
+            Ok(Database::Postgres(options)) => format!("postgres {}", options.get_host()),
+            Ok(Database::Directory(path)) => format!("directory {}", path.display()),
+            Ok(Database::Memory) => "memory".to_owned(),
+            Ok(Database::Custom(_)) => "custom".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(kind("postgresql://somewhere/games"), "postgres somewhere");
+        assert_eq!(kind("./data"), "directory ./data");
+        assert_eq!(kind(":memory:"), "memory");
+        let text = kind("mysql://me:secret@h/d");
+        assert!(text.contains("`mysql://me@h/d`") && text.contains("nothing was opened"), "{text}");
+        let text = kind("postgres://me:secret@h:port/d");
+        assert!(text.contains("postgres://me@h:port/d") && !text.contains("secret"), "{text}");
+    }
 }

@@ -2,14 +2,30 @@
 //!
 //! Owns: opening servers and stores of one game. Does not own: its actors (`clawstore-actors`).
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use clawstore_actors::{GameStats, ServerIdentity};
-use clawstore_core::GameId;
 use clawstore_core::entropy::Entropy;
+use clawstore_core::{GameId, StoreId, StoreKind};
+use tokio::task::JoinHandle;
 
-use crate::data_store::{DataStore, StoreError};
+use crate::data_store::{DataStore, Key, StoreError};
 use crate::server::{Server, ServerOptions};
+
+/// Something that is being loaded, also if nobody waits for it. `None` if the store was closed first.
+#[derive(Debug)]
+pub struct Loading<T>(JoinHandle<T>);
+
+impl<T> Future for Loading<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        Pin::new(&mut self.0).poll(context).map(Result::ok)
+    }
+}
 
 /// One game of a process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -53,6 +69,29 @@ impl Game {
     /// If name or scope is empty, longer than 50 bytes or has a NUL.
     pub fn scoped_data_store(&self, name: &str, scope: &str) -> Result<DataStore, StoreError> {
         DataStore::open(Arc::clone(&self.inner), name, scope)
+    }
+
+    /// Reads keys that will be asked for soon, many at a time: those of a player who joins. Starts at once and needs no runtime
+    /// context; what it returns tells how many of them hold a value, and need not be waited for. What is read is shown for 4 s,
+    /// as any value that was read.
+    pub fn prefetch(&self, keys: impl IntoIterator<Item = Key>) -> Loading<usize> {
+        let (game, keys): (_, Vec<_>) = (Arc::clone(&self.inner), keys.into_iter().map(|key| key.0).collect());
+        Loading(self.inner.runtime().spawn(async move { game.prefetch(&keys).await }))
+    }
+
+    /// Reads whole stores ahead, in the default scope, until half of the cache's ceiling is filled: at the start of a server.
+    /// As [`Game::prefetch`] else; tells how many keys were read.
+    ///
+    /// # Errors
+    /// If a name is not legal. What is returned: if the keys of a store cannot be listed.
+    pub fn preload<'a>(
+        &self,
+        stores: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Loading<Result<usize, StoreError>>, StoreError> {
+        let scope = clawstore_core::entry_key::DEFAULT_SCOPE.as_bytes();
+        let id = |name: &str| StoreId::new(self.id(), StoreKind::Standard, name.as_bytes(), scope).map(Arc::new);
+        let (game, stores) = (Arc::clone(&self.inner), stores.into_iter().map(id).collect::<Result<Vec<_>, _>>()?);
+        Ok(Loading(self.inner.runtime().spawn(async move { Ok(game.preload(&stores).await?) })))
     }
 
     /// Why the store will not work again until it is reopened (an fsync error), if so. Writes fail at once then.

@@ -4,7 +4,7 @@
 //! The only crate that names concrete backends.
 //!
 //! Does not own: rules (`clawstore-core`), actors (`clawstore-actors`), Luau classes (`clawstore-lua`), SQL
-//! (`clawstore-sqlite`).
+//! (`clawstore-sqlite`, `clawstore-postgres`).
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -25,9 +25,16 @@ mod config;
 
 mod database;
 
+mod read_only;
+
+#[cfg(feature = "postgres")]
+mod migrations;
+
 mod builder;
 
 mod runtime;
+
+mod opened;
 
 mod store;
 
@@ -39,13 +46,19 @@ mod data_store;
 
 pub use builder::{Builder, OpenError};
 pub use clawstore_actors::{DrainReport, GameStats, SystemClock, metric_definitions};
+pub use clawstore_core::versioning::Retention;
 pub use clawstore_core::{CallError, Entry, ErrorCode, GameId, Outcome, backend, clock, entropy, limits};
 pub use clawstore_lua::{Bindings, Interrupt, Options as BindOptions, decode, encode};
+#[cfg(feature = "postgres")]
+pub use clawstore_postgres::{self as postgres, PgConnectOptions};
 pub use config::{Config, ConfigError};
 pub use data_store::{DataStore, Key, StoreError, Stored};
-pub use database::{Database, ReadOnly};
-pub use game::Game;
+pub use database::Database;
+pub use game::{Game, Loading};
+#[cfg(feature = "postgres")]
+pub use migrations::{Migrations, Step};
 pub use mlua;
+pub use read_only::ReadOnly;
 pub use runtime::Runtime;
 pub use server::{CloseReason, Server, ServerOptions};
 pub use store::Clawstore;

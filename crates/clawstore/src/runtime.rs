@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::builder::OpenError;
+
 /// Where the actors run.
 #[derive(Debug, Clone)]
 pub enum Runtime {
@@ -19,7 +21,7 @@ pub enum Runtime {
         /// At least 1.
         workers: usize,
     },
-    /// A runtime of the caller's, which must outlive the store and have its time driver on.
+    /// A runtime of the caller's, which must outlive the store and have its drivers of time and, for Postgres, of I/O on.
     Handle(Handle),
 }
 
@@ -60,7 +62,7 @@ impl Running {
         let builder = std::thread::Builder::new().name("clawstore".into());
         let thread = builder.spawn(move || {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
-            let runtime = builder.worker_threads(workers).thread_name("clawstore-worker").enable_time().build();
+            let runtime = builder.worker_threads(workers).thread_name("clawstore-worker").enable_all().build();
             match runtime {
                 Err(error) => drop(started.send(Err(error))),
                 Ok(runtime) => {
@@ -85,6 +87,14 @@ impl Running {
             let _ = done.send(future.await);
         });
         result.recv().ok()
+    }
+
+    /// As [`Running::wait`], while opening.
+    pub(crate) fn wait_for<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, OpenError> {
+        self.wait(future).ok_or_else(|| OpenError::Actor("the runtime has stopped".into()))
     }
 }
 

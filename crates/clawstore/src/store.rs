@@ -8,11 +8,11 @@ use std::time::Duration;
 use clawstore_actors::{DrainReport, Process};
 use clawstore_core::GameId;
 use clawstore_core::entropy::Entropy;
-use clawstore_sqlite::SqliteBackend;
 use parking_lot::Mutex;
 
 use crate::builder::{Builder, OpenError};
 use crate::game::Game;
+use crate::opened::Opened;
 use crate::runtime::Running;
 
 /// How long a store that is dropped without [`Clawstore::shutdown`] waits for what was accepted.
@@ -22,7 +22,7 @@ const DROP_PATIENCE: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub struct Clawstore {
     process: Arc<Process>,
-    embedded: Option<Arc<SqliteBackend>>,
+    database: Arc<Opened>,
     runtime: Running,
     entropy: Arc<dyn Entropy>,
     /// The report of a shutdown that has happened.
@@ -35,13 +35,8 @@ impl Clawstore {
         Builder::new()
     }
 
-    pub(crate) fn new(
-        process: Arc<Process>,
-        embedded: Option<Arc<SqliteBackend>>,
-        runtime: Running,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
-        Self { process, embedded, runtime, entropy, closed: Mutex::new(None) }
+    pub(crate) fn new(process: Arc<Process>, database: Opened, runtime: Running, entropy: Arc<dyn Entropy>) -> Self {
+        Self { process, database: Arc::new(database), runtime, entropy, closed: Mutex::new(None) }
     }
 
     /// The game of this id: opened by the first call, the same one afterwards. Needs no runtime context.
@@ -57,6 +52,11 @@ impl Clawstore {
         self.process.halted()
     }
 
+    /// What acknowledged writes survive, by the settings that were found at opening: one line for people.
+    pub fn durability(&self) -> &str {
+        &self.database.durability
+    }
+
     /// Bytes of calls that are admitted and not settled, of all games.
     pub fn pending_bytes(&self) -> usize {
         self.process.pending_bytes()
@@ -70,9 +70,13 @@ impl Clawstore {
         if let Some(report) = *closed {
             return report;
         }
-        let process = Arc::clone(&self.process);
-        let report = self.runtime.wait(async move { process.drain(patience).await }).unwrap_or_default();
-        self.close_database();
+        let (process, database) = (Arc::clone(&self.process), Arc::clone(&self.database));
+        let drained = async move {
+            let report = process.drain(patience).await;
+            database.close().await;
+            report
+        };
+        let report = self.runtime.wait(drained).unwrap_or_default();
         *closed = Some(report);
         report
     }
@@ -83,18 +87,9 @@ impl Clawstore {
             return report;
         }
         let report = self.process.drain(patience).await;
-        if let Some(embedded) = self.embedded.clone() {
-            // Closing waits for the writer's thread; a task must not.
-            let _ = tokio::task::spawn_blocking(move || embedded.close()).await;
-        }
+        self.database.close().await;
         *self.closed.lock() = Some(report);
         report
-    }
-
-    fn close_database(&self) {
-        if let Some(embedded) = &self.embedded {
-            embedded.close();
-        }
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Get(GetArguments),
     /// List stores, or the keys of a store. Only reads; works while a server runs.
     Ls(LsArguments),
+    /// Bring the schema of a Postgres database up to date, take its last step back, or show its steps. A server does the
+    /// first by itself, unless its role may not (setting `migrate = "off"`).
+    Migrate(MigrateArguments),
 }
 
 /// Exit codes: 0 ended well; 1 the script raised or a --forbid was seen; 2 the script could not be loaded; 3 an --expect
@@ -113,9 +116,29 @@ pub(crate) struct LsArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct MigrateArguments {
+    /// What to do.
+    pub(crate) direction: Direction,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgument,
+}
+
+/// What `migrate` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Direction {
+    /// Apply all steps that are not applied yet.
+    Up,
+    /// Take the last step back. What only it made room for is lost.
+    Down,
+    /// Show all steps, applied or not.
+    Status,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DatabaseArgument {
-    /// A directory, or :memory:. Default: what CLAWSTORE_DB says, else ./clawstore-data.
-    #[arg(long, value_name = "DIR")]
+    /// A directory, postgres://…, or :memory:. Default: what CLAWSTORE_DB says, else DATABASE_URL if it is a Postgres URL, else
+    /// ./clawstore-data.
+    #[arg(long, value_name = "DIR|URL")]
     db: Option<String>,
 }
 
@@ -125,12 +148,6 @@ impl DatabaseArgument {
             Some(name) => Database::parse(name),
             None => Database::from_env_or(DEFAULT_DIRECTORY),
         }
-    }
-
-    /// As people know it.
-    pub(crate) fn shown(&self) -> String {
-        let from_environment = || std::env::var("CLAWSTORE_DB").unwrap_or_else(|_| DEFAULT_DIRECTORY.to_owned());
-        self.db.clone().unwrap_or_else(from_environment)
     }
 }
 

@@ -8,7 +8,7 @@ mod time;
 
 use std::io::{self, Write};
 
-use clawstore::{Database, Entry, OpenError, ReadOnly};
+use clawstore::{Entry, OpenError, ReadOnly};
 
 use crate::args::{DatabaseArgument, GetArguments, LsArguments};
 use crate::block_on::block_on;
@@ -95,9 +95,5 @@ fn list_keys(store: &ReadOnly, name: &str, arguments: &LsArguments) -> anyhow::R
 }
 
 fn open(argument: &DatabaseArgument) -> Result<ReadOnly, OpenError> {
-    match argument.database()? {
-        Database::Directory(path) => ReadOnly::open(&path),
-        // Nothing is ever in it: it is as if there were no database.
-        Database::Memory | Database::Custom(_) => ReadOnly::open(":memory:".as_ref()),
-    }
+    ReadOnly::open_database(argument.database()?)
 }

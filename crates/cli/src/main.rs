@@ -13,6 +13,8 @@ mod run;
 
 mod inspect;
 
+mod migrate;
+
 mod block_on;
 
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments, &console),
         Command::Get(arguments) => inspect::get(&arguments),
         Command::Ls(arguments) => inspect::ls(&arguments),
+        Command::Migrate(arguments) => migrate::migrate(&arguments),
     };
     let exit = ended.unwrap_or_else(|error| {
         console.lock().note(&format!("{error:#}"));

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clawstore::clock::{Clock, Moment};
-use clawstore::{Clawstore, Config, DrainReport, GameId, OpenError, SystemClock};
+use clawstore::{Clawstore, Config, Database, DrainReport, GameId, OpenError, SystemClock};
 use clawstore_luau::RuntimeError;
 use parking_lot::Mutex;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -37,9 +37,12 @@ pub(crate) fn run(arguments: &RunArguments, console: &Arc<Mutex<Console>>) -> an
     let scripts = scripts::load(&arguments.script)?;
     let stop = stop_flag()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let store = open(arguments, &clock)?;
+    let database = arguments.database.database()?;
+    let shown = database.to_string();
+    let store = open(database, &clock)?;
     let game = store.game(arguments.game.id)?;
-    console.lock().note(&opening(arguments, scripts.len()));
+    console.lock().note(&opening(arguments, scripts.len(), &shown));
+    console.lock().note(store.durability());
 
     let mut host = Host::start(arguments, &game, &clock, console, stop).map_err(not_loaded)?;
     host.run_scripts(&scripts).map_err(not_loaded)?;
@@ -61,8 +64,7 @@ fn not_loaded(error: RuntimeError) -> LoadError {
     LoadError(error.to_string())
 }
 
-fn open(arguments: &RunArguments, clock: &Arc<dyn Clock>) -> Result<Clawstore, OpenError> {
-    let database = arguments.database.database()?;
+fn open(database: Database, clock: &Arc<dyn Clock>) -> Result<Clawstore, OpenError> {
     Clawstore::builder().config(Config::load()?).database(database).clock(Arc::clone(clock)).open()
 }
 
@@ -76,7 +78,7 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn opening(arguments: &RunArguments, scripts: usize) -> String {
+fn opening(arguments: &RunArguments, scripts: usize, database: &str) -> String {
     let what = match scripts {
         1 => arguments.script.display().to_string(),
         many => format!("{many} scripts of {}", arguments.script.display()),
@@ -87,7 +89,7 @@ fn opening(arguments: &RunArguments, scripts: usize) -> String {
         many => format!(", {many} players"),
     };
     let game: GameId = arguments.game.id;
-    format!("{what}: game {game}, data in {}{players}", arguments.database.shown())
+    format!("{what}: game {game}, data in {database}{players}")
 }
 
 fn ending(clock: &Arc<dyn Clock>, begun: Moment, saves: u64, report: DrainReport) -> String {

@@ -35,7 +35,7 @@ pub enum LeaseEffect {
     /// Ask, and come back with `acquired`.
     Acquire(Incarnation, Vec<LeaseRequest>),
     /// Give back, and come back with `released`.
-    Release(Vec<LeaseRequest>),
+    Release(Incarnation, Vec<LeaseRequest>),
     /// Declare dead, and come back with `declared_dead`.
     DeclareDead(Incarnation, Vec<Peer>),
     /// The key is owned, in this state.
@@ -162,7 +162,7 @@ impl Leases {
         if self.next_poll.is_some_and(|at| at <= now) {
             self.poll(now);
         }
-        effects.extend(self.release(now));
+        effects.extend(self.release(now, me));
         effects.extend(self.acquire(now, me));
         effects
     }
@@ -208,14 +208,14 @@ impl Leases {
         self.next_poll = next;
     }
 
-    fn release(&mut self, now: Moment) -> Option<LeaseEffect> {
+    fn release(&mut self, now: Moment, me: Incarnation) -> Option<LeaseEffect> {
         if self.release_in_flight || self.releasing.is_empty() || self.release_at.is_some_and(|at| at > now) {
             return None;
         }
         self.release_in_flight = true;
         self.release_at = None;
         let leases = self.releasing.iter().take(LEASES_PER_CALL_MAX);
-        Some(LeaseEffect::Release(leases.map(|(key, &fence)| LeaseRequest { key: key.clone(), fence }).collect()))
+        Some(LeaseEffect::Release(me, leases.map(|(key, &fence)| LeaseRequest { key: key.clone(), fence }).collect()))
     }
 
     fn acquire(&mut self, now: Moment, me: Incarnation) -> Option<LeaseEffect> {

@@ -1,7 +1,8 @@
 //! Figures, each beside its baseline from the same run.
 //!
 //! Owns: which figures there are, in which order, and how often each side is measured. Does not own: how one is measured
-//! (`writes`, `reads`, `polling`, `ticks`, `memory`), the baselines (`bare`), how they are shown (`report`).
+//! (`writes`, `reads`, `polling`, `ticks`, `memory`, `postgres`), the baselines (`bare` and those of `postgres`), how they
+//! are shown (`report`).
 //!
 //! Both sides of a figure: same directory and file system, keys, bytes, pragmas, prepared statement and order of access,
 //! in turns of equal length that alternate. The figure is the median of the turns. Nothing is paced: an answered call is
@@ -10,6 +11,7 @@
 mod bare;
 pub mod memory;
 mod polling;
+mod postgres;
 mod reads;
 mod report;
 mod script;
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+use crate::percentiles::{median, p99};
 use crate::vm::LocalResult;
 use report::{Figure, Goal};
 
@@ -37,9 +40,26 @@ const SAVE: &str = concat!(
 );
 const _: () = assert!(SAVE.len() == 200);
 
+/// A save of the same length for every `seed`.
+fn save(seed: usize) -> String {
+    SAVE.replacen("100000", &(100_000 + seed % 900_000).to_string(), 1)
+}
+
+/// Which backend is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Db {
+    /// The embedded store, beside bare SQLite.
+    Sqlite,
+    /// A Postgres server of the bench's own, beside the incumbent pattern and raw batches.
+    Postgres,
+}
+
 /// What a run is made of.
 #[derive(Debug, clap::Args)]
 pub struct BenchOptions {
+    /// Which backend.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub db: Db,
     /// One short turn a side: to see that everything works, not to compare.
     #[arg(long)]
     pub quick: bool,
@@ -49,7 +69,8 @@ pub struct BenchOptions {
     /// Only the figures whose name contains this.
     #[arg(long, value_name = "PART")]
     pub only: Option<String>,
-    /// Where the databases are made, on the disk that is to be measured. Default: the directory for temporary files.
+    /// Where the embedded databases are made, on the disk that is to be measured. Default: the directory for temporary
+    /// files, where a server of the bench's own is always.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
@@ -80,11 +101,6 @@ impl Plan {
         }
         Ok((median(our_turns), median(bare_turns)))
     }
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Collects figures, and knows which are wanted.
@@ -136,16 +152,23 @@ fn measure(options: &BenchOptions) -> LocalResult<()> {
         let rate = fdatasync_rate(dir.path(), plan.turn)?;
         bench.add(Figure::alone("fdatasync", rate, "1/s", None));
     }
-    writes::run(&mut bench, dir.path())?;
-    reads::run(&mut bench, dir.path())?;
-    polling::run(&mut bench)?;
-    ticks::run(&mut bench)?;
-    memory::run(&mut bench, dir.path())?;
+    match options.db {
+        Db::Sqlite => embedded(&mut bench, dir.path())?,
+        Db::Postgres => postgres::run(&mut bench)?,
+    }
     println!("{:.0} s", begun.elapsed().as_secs_f64());
     if let Some(file) = &options.json {
         std::fs::write(file, serde_json::to_vec_pretty(&bench.figures)?)?;
     }
     Ok(())
+}
+
+fn embedded(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
+    writes::run(bench, dir)?;
+    reads::run(bench, dir)?;
+    polling::run(bench)?;
+    ticks::run(bench)?;
+    memory::run(bench, dir)
 }
 
 /// What the disk gives: overwrite 4 KiB, make it durable.
@@ -162,6 +185,11 @@ fn fdatasync_rate(dir: &Path, turn: Duration) -> LocalResult<f64> {
         count += 1.0;
     }
     Ok(count / start.elapsed().as_secs_f64())
+}
+
+/// Microseconds that one in a hundred exceeds.
+fn p99_us(took: Vec<Duration>) -> LocalResult<f64> {
+    Ok(p99(took).ok_or("nothing was answered in the turn")?.as_secs_f64() * 1e6)
 }
 
 /// Shorthand for the tables of figures.

@@ -1,38 +1,50 @@
-//! kill -9, again and again.
+//! Faults, again and again, under load.
 //!
-//! Owns: the rounds: start a victim, kill it at a random instant, open its store again, compare; the report and the
-//! verdict. The journal of calls and answers is kept here, outside of the victim. Does not own: the rules (`check`), the
-//! load (`calls`, `victim`, `scripts`).
+//! Owns: which faults there are, the options, and running them in turn. The journal of calls and answers is kept by this
+//! process, outside of the victim. Does not own: the rounds (`kills`, `survivals`), the rules (`check`), the load (`calls`,
+//! `victim`, `scripts`), looking at what is stored (`target`).
 
-mod calls;
-mod check;
+pub(crate) mod calls;
+pub(crate) mod check;
+mod kills;
 mod mutant;
-mod process;
+pub(crate) mod process;
 mod scripts;
+mod survivals;
+pub(crate) mod target;
 pub mod verifier;
 pub mod victim;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-use tempfile::TempDir;
+use anyhow::{Result, ensure};
 
-use crate::random::Random;
-use calls::IN_FLIGHT_MIN;
-use check::{Counts, History, State};
-use process::{Event, Process};
+use check::{Counts, State};
 
-/// A busy victim is killed within this time.
-const BUSY_MAX: Duration = Duration::from_millis(700);
-/// One round in this many kills before the store is open.
-const ROUNDS_PER_EARLY_KILL: u64 = 10;
-/// A store that was killed opens within this time.
-const OPEN_MAX: Duration = Duration::from_secs(2);
 /// Complaints of one round that are printed.
 const SHOWN: usize = 10;
+
+/// Which backend the victims use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Db {
+    /// The embedded store in a temporary directory.
+    Sqlite,
+    /// A Postgres server of the harness's own.
+    Postgres,
+}
+
+/// What is done to a busy victim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// kill -9 of the victim.
+    Process,
+    /// kill -9 of the Postgres server, which is started again; the victim goes on.
+    Postmaster,
+    /// Connections are cut at each point of a commit; the victim goes on.
+    Connection,
+    /// Each of them, one after another.
+    All,
+}
 
 /// Faults that a victim can be given, to see that they are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -44,7 +56,13 @@ pub enum Mutant {
 /// What a run is made of.
 #[derive(Debug, clap::Args)]
 pub struct ChaosOptions {
-    /// How many times to kill.
+    /// Which backend.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub db: Db,
+    /// What is done to the victims. The embedded store knows kill -9 only.
+    #[arg(long, value_enum, default_value = "process")]
+    pub fault: Fault,
+    /// How many rounds of each fault. A round of `connection` has one cut at each of the four points.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..4000))]
     pub rounds: u64,
     /// Repeat the choices of an earlier run; it printed its seed.
@@ -55,231 +73,46 @@ pub struct ChaosOptions {
     pub mutant: Option<Mutant>,
 }
 
-/// Sums over the rounds.
-#[derive(Debug, Default)]
-struct Totals {
-    counts: Counts,
-    in_flight: u64,
-    early: u64,
-    least_in_flight: Option<usize>,
-    slowest_open: Duration,
-    complaints: usize,
-}
-
-struct Harness<'a> {
-    options: &'a ChaosOptions,
-    seed: u64,
-    db: PathBuf,
-    random: Random,
-    state: State,
-    /// How many victims were started: their calls are told apart by it.
-    victims: u64,
-    /// How long the last victim took from its start until its store was open.
-    start_up: Duration,
-    totals: Totals,
-}
-
-/// What one kill has met.
-struct Kill {
-    history: History,
-    was_open: bool,
-    /// It was killed under full load, not at its start.
-    was_busy: bool,
-    /// From `open`, or from the start of the process.
-    after: Duration,
-}
-
 /// Runs the rounds and prints a line for each.
 ///
 /// # Errors
 /// If anything was lost or applied twice, the store did not open, or the load was not what it should be.
 pub fn run(options: &ChaosOptions) -> Result<()> {
+    let only_kills = options.fault == Fault::Process;
+    ensure!(options.db == Db::Postgres || only_kills, "the embedded store has no server and no connections to fail");
+    ensure!(options.mutant.is_none() || only_kills, "what a mutant loses shows when its process is killed");
     let seed = options.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         now.as_secs() ^ u64::from(std::process::id()) << 32
     });
-    let dir = tempfile::Builder::new().prefix("clawstore-chaos-").tempdir()?;
-    let mut harness = Harness {
-        options,
-        seed,
-        db: dir.path().join("db"),
-        random: Random::new(seed, 0),
-        state: State::new(),
-        victims: 0,
-        start_up: Duration::from_millis(30),
-        totals: Totals::default(),
-    };
-    println!("chaos: {} rounds, seed {seed}, store in {}", options.rounds, dir.path().display());
-    let begun = Instant::now();
-    for round in 1..=options.rounds {
-        let done = harness.round(round).with_context(|| format!("round {round}, seed {seed}"));
-        if let Err(error) = done {
-            keep(dir);
-            return Err(error);
-        }
+    if matches!(options.fault, Fault::Process | Fault::All) {
+        kills::run(options, seed)?;
     }
-    harness.report(begun.elapsed());
-    let verdict = harness.verdict();
-    if verdict.is_err() && options.mutant.is_none() {
-        keep(dir);
+    if matches!(options.fault, Fault::Postmaster | Fault::All) {
+        survivals::run(options.rounds, seed, survivals::Blow::Postmaster)?;
     }
-    verdict
+    if matches!(options.fault, Fault::Connection | Fault::All) {
+        survivals::run(options.rounds, seed, survivals::Blow::Connection)?;
+    }
+    Ok(())
 }
 
-fn keep(dir: TempDir) {
-    println!("the store is kept in {}", dir.keep().display());
+/// How many calls ended how, for people.
+pub(crate) fn told(counts: Counts) -> String {
+    format!("acked {:>6} failed {} unknown {}", counts.acked, counts.failed, counts.unknown)
 }
 
-impl Harness<'_> {
-    fn round(&mut self, round: u64) -> Result<()> {
-        let early = round.is_multiple_of(ROUNDS_PER_EARLY_KILL);
-        // A store that nobody closed is what an early kill should meet.
-        let close = !early && !(round + 1).is_multiple_of(ROUNDS_PER_EARLY_KILL) && self.random.below(2) == 0;
-        if !early {
-            let kill = self.kill_busy()?;
-            return self.verify(round, &kill, close);
-        }
-        for attempt in 1.. {
-            let kill = self.kill_early(attempt)?;
-            let was_open = kill.was_open;
-            self.verify(round, &kill, close)?;
-            if !was_open {
-                self.totals.early += 1;
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn start_victim(&mut self) -> Result<Process> {
-        self.victims += 1;
-        let mut arguments: Vec<OsString> = vec!["victim".into(), "--db".into(), self.db.clone().into()];
-        arguments.extend(["--seed".into(), self.seed.to_string().into()]);
-        arguments.extend(["--round".into(), self.victims.to_string().into()]);
-        if self.options.mutant.is_some() {
-            arguments.extend(["--mutant".into(), "ack-before-commit".into()]);
-        }
-        Process::start(&arguments)
-    }
-
-    fn kill_busy(&mut self) -> Result<Kill> {
-        let started = Instant::now();
-        let victim = self.start_victim()?;
-        victim.wait_for(Event::Open)?;
-        self.start_up = started.elapsed();
-        let opened = Instant::now();
-        victim.wait_for(Event::Busy)?;
-        let micros = u64::try_from(BUSY_MAX.as_micros())?;
-        victim.let_run(Duration::from_micros(self.random.below(micros)))?;
-        let after = opened.elapsed();
-        Ok(Kill { history: History::parse(&victim.kill()?)?, was_open: true, was_busy: true, after })
-    }
-
-    /// Kills while the store is being opened. Sooner with each attempt, until it comes before `open`.
-    fn kill_early(&mut self, attempt: u32) -> Result<Kill> {
-        let within = u64::try_from(self.start_up.as_micros())? / u64::from(attempt);
-        let delay = Duration::from_micros(self.random.below(within));
-        let started = Instant::now();
-        let victim = self.start_victim()?;
-        victim.let_run(delay.saturating_sub(started.elapsed()))?;
-        let after = started.elapsed();
-        let journal = victim.kill()?;
-        let was_open = journal.starts_with(b"open\n");
-        Ok(Kill { history: History::parse(&journal)?, was_open, was_busy: false, after })
-    }
-
-    /// Opens the store again and compares.
-    fn verify(&mut self, round: u64, kill: &Kill, close: bool) -> Result<()> {
-        let (open, after) = look(&self.db, close).context("after the kill")?;
-        let mut found = check::check(&self.state, &kill.history, &after);
-        self.state = after;
-        if open > OPEN_MAX {
-            found.push(format!("the store took {open:?} to open"));
-        }
-        let counts = kill.history.counts();
-        self.add(kill, counts, open, found.len());
-        let (moment, ms) = (if kill.was_open { "open" } else { "start, not open yet" }, kill.after.as_millis());
-        let verdict = if found.is_empty() { "ok".to_owned() } else { format!("{} WRONG", found.len()) };
-        println!(
-            "round {round:>3}: killed {ms:>3} ms after {moment}, {:>3} in flight; acked {:>6} failed {} unknown {}; \
-             opened in {:>5.1} ms{}; {verdict}",
-            counts.open,
-            counts.acked,
-            counts.failed,
-            counts.unknown,
-            open.as_secs_f64() * 1e3,
-            if close { ", closed" } else { ", killed again" },
-        );
-        found.iter().take(SHOWN).for_each(|wrong| println!("    {wrong}"));
-        if let Some(text) = kill.history.first_failure() {
-            println!("    a call failed: {text}");
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, kill: &Kill, counts: Counts, open: Duration, complaints: usize) {
-        let totals = &mut self.totals;
-        totals.counts.acked += counts.acked;
-        totals.counts.failed += counts.failed;
-        totals.counts.unknown += counts.unknown;
-        totals.counts.open += counts.open;
-        totals.in_flight += u64::from(kill.was_busy && counts.open > 0);
-        totals.slowest_open = open.max(totals.slowest_open);
-        totals.complaints += complaints;
-        if kill.was_busy {
-            let least = totals.least_in_flight.unwrap_or(usize::MAX);
-            totals.least_in_flight = Some(least.min(counts.open));
-        }
-    }
-
-    fn report(&self, took: Duration) {
-        let Totals { counts, in_flight, early, least_in_flight, slowest_open, complaints } = &self.totals;
-        println!(
-            "{} kills in {:.0} s: {in_flight} with calls in flight (at least {}), {early} during start-up; \
-             acked {} failed {} unknown {} unanswered {}; {} keys; slowest open {:.1} ms; {complaints} wrong",
-            self.options.rounds,
-            took.as_secs_f64(),
-            least_in_flight.unwrap_or(0),
-            counts.acked,
-            counts.failed,
-            counts.unknown,
-            counts.open,
-            self.state.len(),
-            slowest_open.as_secs_f64() * 1e3,
-        );
-    }
-
-    fn verdict(&self) -> Result<()> {
-        let rounds = self.options.rounds;
-        if self.totals.complaints > 0 {
-            bail!("{} things are wrong after {rounds} kills (seed {})", self.totals.complaints, self.seed);
-        }
-        if self.totals.in_flight * 2 < rounds {
-            bail!("only {} of {rounds} kills met calls in flight", self.totals.in_flight);
-        }
-        if self.totals.early < rounds / ROUNDS_PER_EARLY_KILL {
-            bail!("only {} of {rounds} kills came during start-up", self.totals.early);
-        }
-        if self.totals.least_in_flight.is_some_and(|least| least < IN_FLIGHT_MIN) {
-            bail!("a kill met {:?} calls in flight, not {IN_FLIGHT_MIN}", self.totals.least_in_flight);
-        }
-        Ok(())
-    }
+pub(crate) fn tell_complaints(found: &[String]) {
+    found.iter().take(SHOWN).for_each(|wrong| println!("    {wrong}"));
 }
 
-/// How long the store took to open, and everything in it.
-fn look(db: &Path, close: bool) -> Result<(Duration, State)> {
-    let verifier = Process::start(&["verifier".into(), "--db".into(), db.into()])?;
-    verifier.wait_for(Event::End)?;
-    let told = if close { verifier.close()? } else { verifier.kill()? };
-    let told = String::from_utf8(told)?;
-    let mut lines = told.lines();
-    let micros = lines.next().and_then(|line| line.strip_prefix("open ")).context("the verifier did not say `open`")?;
-    let mut state = State::new();
-    for line in lines.take_while(|line| *line != "end") {
-        let (key, json) =
-            line.strip_prefix("V ").and_then(|line| line.split_once(' ')).context("the verifier's line")?;
-        state.insert(key.to_owned(), serde_json::from_str::<Value>(json)?);
+/// Keeps what something wrong was found in: the journal, what was stored before it and after.
+pub(crate) fn keep_evidence(journal: &[u8], states: [&State; 2]) -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("clawstore-chaos-round-").tempdir()?.keep();
+    std::fs::write(dir.join("journal"), journal)?;
+    for (name, state) in ["before.json", "after.json"].iter().zip(states) {
+        std::fs::write(dir.join(name), serde_json::to_vec_pretty(state)?)?;
     }
-    Ok((Duration::from_micros(micros.parse()?), state))
+    println!("    the journal and both states are kept in {}", dir.display());
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Load on a whole store: what breaks, and what it costs.
 //!
-//! Owns: `clawstore-chaos`, which kills a busy store again and again and checks what is left; `clawstore-bench`, which
+//! Owns: `clawstore-chaos`, which makes things fail under a busy store and checks what is left; `clawstore-bench`, which
 //! puts each figure beside its baseline, measured in the same run. Does not own: the tests of single parts, which stand
 //! with their crates. Not shipped.
 #![allow(clippy::print_stdout, reason = "programs for people at a terminal: their report is their output")]
@@ -12,6 +12,14 @@ mod random;
 
 mod vm;
 
+mod memory;
+
+mod percentiles;
+
+pub mod proxy;
+
 pub mod chaos;
+
+pub mod scenario;
 
 pub mod bench;

@@ -3,15 +3,17 @@
 
 #[path = "support/host.rs"]
 mod host;
+#[path = "support/place.rs"]
+mod place;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clawstore_actors::Game;
 use clawstore_lua::Options;
-use clawstore_sqlite::SqliteBackend;
 use clawstore_testkit::{GatedBackend, MemoryBackend};
 use host::{Host, Kind, Store};
+use place::{Place, on_each_place};
 
 const KINDS: [Kind; 2] = [Kind::Polling, Kind::Scheduler];
 
@@ -38,26 +40,13 @@ fn read(game: &Arc<Game>, kind: Kind, store: &str, key: &str) -> f64 {
     host.number("result")
 }
 
-#[test]
-fn counters_are_exact_in_one_vm() {
-    for kind in KINDS {
-        let store = Store::open(Arc::new(SqliteBackend::open_in_memory().unwrap()));
-        let game = store.game(1);
-        let host = Host::new(&game, kind);
-        host.start("counters", COUNTERS);
-        host.run();
-        assert_eq!(read(&game, kind, "Counters", "increments"), 6_400.0);
-        assert_eq!(read(&game, kind, "Counters", "updates"), 3_200.0);
-    }
-}
-
-#[test]
-fn counters_are_exact_with_a_second_vm_at_the_same_time() {
-    for kind in KINDS {
-        let store = Store::open(Arc::new(SqliteBackend::open_in_memory().unwrap()));
-        let game = store.game(1);
+/// In each kind of host in turn: that many VMs at the same time count on the same keys.
+fn counters_are_exact(place: &Place, vms: u32) {
+    for (number, kind) in [(1, Kind::Polling), (2, Kind::Scheduler)] {
+        let store = Store::on(place);
+        let game = store.game(number);
         std::thread::scope(|scope| {
-            for _ in 0..2 {
+            for _ in 0..vms {
                 scope.spawn(|| {
                     let host = Host::new(&game, kind);
                     host.start("counters", COUNTERS);
@@ -65,8 +54,9 @@ fn counters_are_exact_with_a_second_vm_at_the_same_time() {
                 });
             }
         });
-        assert_eq!(read(&game, kind, "Counters", "increments"), 12_800.0);
-        assert_eq!(read(&game, kind, "Counters", "updates"), 6_400.0);
+        assert_eq!(read(&game, kind, "Counters", "increments"), f64::from(vms) * 6_400.0);
+        assert_eq!(read(&game, kind, "Counters", "updates"), f64::from(vms) * 3_200.0);
+        store.drain();
     }
 }
 
@@ -162,27 +152,25 @@ fn a_dropped_vm_ends_its_transforms_and_keeps_its_saves() {
     }
 }
 
-#[test]
-fn a_save_that_is_never_resumed_becomes_durable() {
-    let backend = Arc::new(MemoryBackend::new());
-    let store = Store::open(Arc::clone(&backend) as _);
+fn a_save_that_is_never_resumed_becomes_durable(place: &Place) {
+    let store = Store::on(place);
     let host = Host::new(&store.game(1), Kind::Polling);
     host.start("save", "start(function() store('Saves'):SetAsync('k', { gold = 5 }) end)");
     drop(host);
     let report = store.drain();
     assert_eq!((report.failed, report.unknown), (0, 0));
-    let reopened = Store::open(Arc::new(backend.reopened()));
+    drop(store);
+    let reopened = Store::on(place);
     let host = Host::new(&reopened.game(1), Kind::Polling);
     host.start("read", "gold = store('Saves'):GetAsync('k').gold");
     host.run();
     assert_eq!(host.number("gold"), 5.0);
 }
 
-#[test]
-fn a_transform_that_never_ends_is_stopped_and_other_keys_flow() {
-    for kind in KINDS {
-        let store = Store::open(Arc::new(MemoryBackend::new()));
-        let game = store.game(1);
+fn a_transform_that_never_ends_is_stopped_and_other_keys_flow(place: &Place) {
+    let store = Store::on(place);
+    for (number, kind) in [(1, Kind::Polling), (2, Kind::Scheduler)] {
+        let game = store.game(number);
         let options = Options { transform_cpu: Duration::from_millis(50), ..Options::default() };
         let host = Host::with_options(&game, kind, options);
         let flowing = std::thread::scope(|scope| {
@@ -245,12 +233,19 @@ fn calls_on_a_held_store_all_wait_and_all_end() {
     host.run();
 }
 
-#[test]
-fn two_games_see_nothing_of_each_other() {
-    let store = Store::open(Arc::new(MemoryBackend::new()));
+fn two_games_see_nothing_of_each_other(place: &Place) {
+    let store = Store::on(place);
     for number in [1, 2] {
         let host = Host::new(&store.game(number), Kind::Scheduler);
         host.start("game", "assert(store('S'):GetAsync('k') == nil) store('S'):SetAsync('k', 1)");
         host.run();
     }
+}
+
+on_each_place! {
+    counters_are_exact_in_one_vm: |place| counters_are_exact(place, 1);
+    counters_are_exact_with_a_second_vm_at_the_same_time: |place| counters_are_exact(place, 2);
+    saves_that_are_never_resumed: a_save_that_is_never_resumed_becomes_durable;
+    endless_transforms: a_transform_that_never_ends_is_stopped_and_other_keys_flow;
+    games: two_games_see_nothing_of_each_other;
 }

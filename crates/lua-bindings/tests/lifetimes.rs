@@ -4,6 +4,8 @@
 
 #[path = "support/host.rs"]
 mod host;
+#[path = "support/place.rs"]
+mod place;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,8 +14,7 @@ use std::time::Duration;
 use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use clawstore_testkit::{GatedBackend, MemoryBackend};
 use host::{Host, Kind, Store};
-
-const KINDS: [Kind; 2] = [Kind::Polling, Kind::Scheduler];
+use place::{Place, on_each_place};
 
 /// Ticks until `done`; each tick waits for an arrival, a bound keeps a lost one from hanging the test.
 fn tick_until(host: &Host, mut done: impl FnMut() -> bool) {
@@ -27,12 +28,10 @@ fn tick_until(host: &Host, mut done: impl FnMut() -> bool) {
     panic!("it never happened");
 }
 
-#[test]
-fn calls_of_cancelled_coroutines_leave_nothing_behind() {
-    for kind in KINDS {
-        let store = Store::open(Arc::new(MemoryBackend::new()));
-        let game = store.game(1);
-        let host = Host::new(&game, kind);
+fn calls_of_cancelled_coroutines_leave_nothing_behind(place: &Place) {
+    let store = Store::on(place);
+    for (number, kind) in [(1, Kind::Polling), (2, Kind::Scheduler)] {
+        let host = Host::new(&store.game(number), kind);
         host.start(
             "cancelled",
             r#"
@@ -54,6 +53,10 @@ fn calls_of_cancelled_coroutines_leave_nothing_behind() {
         host.start("check", "for i = 1, 200 do assert(store('A'):GetAsync('k' .. i) == 'saved') end");
         host.run();
     }
+}
+
+on_each_place! {
+    cancelled_coroutines: calls_of_cancelled_coroutines_leave_nothing_behind;
 }
 
 /// A key that is loaded only when the test says so: its update's transform runs in a poll, not in the call.

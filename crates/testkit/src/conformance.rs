@@ -6,14 +6,19 @@
 pub mod commits;
 pub mod entries;
 pub mod fencing;
+pub mod leases;
 pub mod listing;
 pub mod replay;
 pub mod versions;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use clawstore_core::backend::{Backend, Batch, BatchRow, Fence, LaneId, RowOutcome};
+use clawstore_core::backend::{
+    Backend, BackendErrorKind, Batch, BatchRow, Fence, HoldLeases, Incarnation, LaneId, LeaseAnswer, LeaseRequest,
+    RowOutcome,
+};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 
@@ -23,28 +28,46 @@ pub trait InspectVersions {
     fn versions(&self, key: &EntryKey) -> Vec<Entry>;
 }
 
-/// A fresh, empty backend to be tested.
+/// A fresh, empty backend to be tested, as one process uses it: where there are leases, it joins and owns what it writes.
 pub struct Subject {
     backend: Arc<dyn Backend>,
     inspect: Box<dyn InspectVersions>,
     seq: u64,
+    lane: LaneId,
+    fences: HashMap<EntryKey, Fence>,
 }
 
 impl Subject {
     /// `inspect` may also hold what must live as long as the backend, such as a temporary directory.
     pub fn new(backend: Arc<dyn Backend>, inspect: impl InspectVersions + 'static) -> Self {
-        Self { backend, inspect: Box::new(inspect), seq: 0 }
+        let incarnation = if backend.leases().is_some() { Incarnation(1) } else { Incarnation::default() };
+        let lane = LaneId { incarnation, number: 0 };
+        Self { backend, inspect: Box::new(inspect), seq: 0, lane, fences: HashMap::new() }
     }
 
     /// Commits rows under the next batch number.
     async fn commit(&mut self, rows: Vec<BatchRow>) -> Vec<RowOutcome> {
-        let batch = self.next_batch(rows);
+        let batch = self.next_batch(rows).await;
         self.backend.commit_batch(batch).await.expect("a batch that must commit")
     }
 
-    fn next_batch(&mut self, rows: Vec<BatchRow>) -> Arc<Batch> {
+    async fn next_batch(&mut self, rows: Vec<BatchRow>) -> Arc<Batch> {
         self.seq += 1;
-        Arc::new(Batch { lane: LaneId::default(), seq: self.seq, digest: self.seq * 1_000, rows })
+        self.batch(self.seq, self.seq * 1_000, rows).await
+    }
+
+    /// A batch under any number, its keys owned.
+    async fn batch(&mut self, seq: u64, digest: u64, mut rows: Vec<BatchRow>) -> Arc<Batch> {
+        if let Some(leases) = self.backend.leases() {
+            own(leases, self.lane.incarnation, &mut self.fences, &rows).await;
+            rows.iter_mut().for_each(|row| row.fence = self.fences[&row.key]);
+        }
+        Arc::new(Batch { lane: self.lane, seq, digest, rows })
+    }
+
+    /// How a batch is refused whose number was used with other rows. With leases another incarnation can go on.
+    fn used_number(&self) -> BackendErrorKind {
+        if self.backend.leases().is_some() { BackendErrorKind::Over } else { BackendErrorKind::Invalid }
     }
 
     async fn read(&self, key: &EntryKey) -> Entry {
@@ -65,6 +88,24 @@ impl std::fmt::Debug for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subject").field("backend", &self.backend).finish_non_exhaustive()
     }
+}
+
+/// Acquires the keys that have no fence yet.
+async fn own(leases: &dyn HoldLeases, by: Incarnation, fences: &mut HashMap<EntryKey, Fence>, rows: &[BatchRow]) {
+    leases.join(by).await.expect("joins");
+    let mut requests = Vec::new();
+    for row in rows {
+        if !fences.contains_key(&row.key) {
+            let fence = Fence(fences.len() as u64 + 1);
+            fences.insert(row.key.clone(), fence);
+            requests.push(LeaseRequest { key: row.key.clone(), fence });
+        }
+    }
+    let answers = leases.acquire(by, requests).await.expect("an acquisition");
+    assert!(
+        answers.iter().all(|answer| matches!(answer, LeaseAnswer::Granted(_))),
+        "nobody else is there: {answers:?}"
+    );
 }
 
 /// Runs one test to its end.
@@ -112,6 +153,25 @@ fn row(key: &EntryKey, base: u64, entry: &Entry) -> BatchRow {
         kept: Vec::new(),
         entry: Arc::new(entry.clone()),
     }
+}
+
+/// Makes one `#[test]` of every case of leases. Takes an expression that gives a [`leases::Shared`] over an empty store.
+#[macro_export]
+macro_rules! lease_conformance {
+    ($make:expr) => {
+        $crate::backend_conformance! { @cases $make;
+            leases: a_fresh_key_is_granted_empty, the_same_fence_again_is_granted_again,
+                another_fence_of_its_owner_takes_its_place, a_held_key_names_its_owner,
+                a_wanted_key_shows_in_the_commit_and_in_the_beat, a_released_key_is_granted_with_what_is_stored,
+                a_late_release_leaves_the_key_alone,
+                a_lease_is_given_back_without_its_fence_by_its_owner_only, acquired_keys_are_not_listed,
+                death_frees_all_keys,
+                death_is_declared_only_of_those_who_stood_still, the_dead_stay_dead, leaving_frees_all_keys,
+                rows_of_a_zombie_are_fenced, a_batch_of_the_dead_is_answered_again, a_lane_that_never_was_is_over,
+                numbers_out_of_order_are_over, lanes_count_for_themselves, beats_tell_of_the_others,
+                a_thousand_fresh_keys_have_one_owner_each;
+        }
+    };
 }
 
 /// Makes one `#[test]` of every case. Takes an expression that gives a [`Subject`] over a fresh, empty backend.

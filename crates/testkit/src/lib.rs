@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod conformance;
+pub mod postgres;
 
 mod gated_backend;
 mod manual_clock;

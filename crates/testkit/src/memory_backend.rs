@@ -6,7 +6,7 @@
 
 mod leases;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clawstore_core::backend::{
@@ -32,6 +32,8 @@ struct Stored {
     versions: BTreeMap<EntryKey, Vec<Arc<Entry>>>,
     /// Beats of the incarnations that are alive.
     alive: BTreeMap<Incarnation, u64>,
+    /// Those that died or left.
+    ended: BTreeSet<Incarnation>,
     owners: BTreeMap<EntryKey, (Incarnation, Fence)>,
     wanted: BTreeMap<EntryKey, Incarnation>,
 }

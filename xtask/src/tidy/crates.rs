@@ -47,6 +47,8 @@ const RULES: &[Rule] = &[
     // It measures and kills, and ships nowhere: its baselines speak to SQLite as the backend does, its mutants are backends,
     // and the test kit holds commits for it.
     Rule { name: "clawstore-loadgen", imports: &[FACADE, LUAU, CORE, SQLITE, TESTKIT], test_imports: &[], never: &[] },
+    // The model of the protocol: it takes the names of mutants from core, and ships nowhere.
+    Rule { name: "clawstore-sim", imports: &[CORE], test_imports: &[], never: &["tokio", "sqlx", "rusqlite", "mlua"] },
     Rule { name: "xtask", imports: &[], test_imports: &[], never: &["tokio", "mlua", "rusqlite"] },
 ];
 

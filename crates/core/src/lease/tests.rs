@@ -120,7 +120,7 @@ impl World {
                 let answers = if is_down { down() } else { self.store.acquire(by, &requests) };
                 return leases.acquired(now, by, requests, answers);
             }
-            LeaseEffect::Release(given) => {
+            LeaseEffect::Release(_, given) => {
                 if !is_down {
                     given.iter().for_each(|lease| self.store.release(lease));
                 }
@@ -311,11 +311,11 @@ fn a_key_is_not_asked_for_before_its_release_is_done() {
     leases.give_back(now, key("k"), Fence(1), false);
     leases.want(now, &key("k"), Fence(2));
     let effects = leases.tick(now);
-    let [LeaseEffect::Release(given)] = effects.as_slice() else { panic!("{effects:?}") };
+    let [LeaseEffect::Release(_, given)] = effects.as_slice() else { panic!("{effects:?}") };
     leases.released(now, given, down());
     assert_eq!(leases.tick(now), [], "the release is tried again first");
     let later = now + RETRY_PAUSE.0;
-    assert_eq!(leases.tick(later), [LeaseEffect::Release(given.clone())]);
+    assert_eq!(leases.tick(later), [LeaseEffect::Release(Incarnation(1), given.clone())]);
     leases.released(later, given, Ok(()));
     assert!(matches!(leases.tick(later).as_slice(), [LeaseEffect::Acquire(..)]));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clawstore_sqlite::{DATABASE_FILE, SqliteBackend, SqliteOptions};
 use rusqlite::{Connection, Statement};
 
-use super::{KEYS, SAVE, STRIDE};
+use super::{KEYS, STRIDE, save};
 use crate::vm::LocalResult;
 
 const UPDATE: &str = include_str!("../../../sqlite-backend/queries/update_entry.sql");
@@ -126,9 +126,4 @@ fn bind(statement: &mut Statement<'_>, store: i64, row: &Row, is_update: bool) -
         statement.raw_bind_parameter(10, row.base)?;
     }
     Ok(())
-}
-
-/// A save of the same length for every `seed`.
-fn save(seed: usize) -> String {
-    SAVE.replacen("100000", &(100_000 + seed % 900_000).to_string(), 1)
 }

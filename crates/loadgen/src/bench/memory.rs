@@ -14,11 +14,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use clawstore::{Config, GameStats};
+use clawstore::{Config, Database, GameStats};
 
 use super::report::Figure;
 use super::writes::{Stage, owner};
 use super::{Bench, KEYS, at_most};
+use crate::memory::resident_bytes;
 use crate::vm::LocalResult;
 
 /// The store of the key that is written before the first look.
@@ -88,19 +89,19 @@ pub fn child(options: &MemoryOptions) -> Result<()> {
 
 fn active(options: &MemoryOptions) -> LocalResult<String> {
     let stage = open_warm(&options.db, owner())?;
-    let before = resident()?;
+    let before = resident_bytes()?;
     stage.fill("Owned", options.keys)?;
     wait_until(&stage, |stats| stats.in_flight == 0)?;
-    Ok(((resident()? - before) / count(options)).to_string())
+    Ok(((resident_bytes()? - before) / count(options)).to_string())
 }
 
 fn passivated(options: &MemoryOptions) -> LocalResult<String> {
     let stage = open_warm(&options.db, Config::default().idle(Duration::from_secs(1)))?;
-    let mut sizes = vec![resident()?];
+    let mut sizes = vec![resident_bytes()?];
     for round in 0..ROUNDS {
         stage.fill(&format!("Owned{round}"), options.keys)?;
         wait_until(&stage, |stats| stats.in_flight == 0 && stats.resident_keys == 0)?;
-        sizes.push(resident()?);
+        sizes.push(resident_bytes()?);
     }
     let (kept, grown) = (sizes[1] - sizes[0], sizes[ROUNDS] - sizes[1]);
     #[expect(clippy::cast_precision_loss, reason = "a few")]
@@ -110,7 +111,7 @@ fn passivated(options: &MemoryOptions) -> LocalResult<String> {
 
 /// One key has been written: what is made once for a process is there.
 fn open_warm(db: &Path, config: Config) -> LocalResult<Stage> {
-    let stage = Stage::open(db, config)?;
+    let stage = Stage::open(Database::directory(db), config)?;
     stage.runtime.block_on(stage.game.data_store(WARM)?.set("key", &1))?;
     Ok(stage)
 }
@@ -129,12 +130,4 @@ fn wait_until(stage: &Stage, done: impl Fn(&GameStats) -> bool) -> LocalResult<(
 #[expect(clippy::cast_precision_loss, reason = "a number of keys")]
 fn count(options: &MemoryOptions) -> f64 {
     options.keys as f64
-}
-
-/// Resident bytes of this process.
-fn resident() -> LocalResult<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib * 1024.0)
 }

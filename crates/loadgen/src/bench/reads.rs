@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clawstore::decode;
+use clawstore::{Database, decode};
 
 use super::report::Figure;
 use super::script::Script;
@@ -23,13 +23,13 @@ pub(super) fn run(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
     if !bench.wants(GET) && !bench.wants(GET_IN_SCRIPT) {
         return Ok(());
     }
-    let stage = Stage::open(&dir.join("reads"), owner())?;
+    let stage = Stage::open(Database::directory(dir.join("reads")), owner())?;
     stage.runtime.block_on(async {
         let save: serde_json::Value = serde_json::from_str(SAVE)?;
         stage.game.data_store("Owned")?.set(KEY, &save).await?;
         LocalResult::Ok(())
     })?;
-    let script = Script::open(&stage.game)?;
+    let script = Script::open(&stage.game, SAVE)?;
     let lua = script.vm.runtime.lua();
     let get = |turn| time_per_op(turn, || script.call("reads", (KEY, BATCH)));
     let decode_alone = |turn| {

@@ -66,8 +66,5 @@ fn p99(commit: Duration) -> LocalResult<f64> {
     drop(vm);
     backend.heal();
     store.shutdown(Duration::from_secs(10));
-    let mut counted = ticks.split_off(WARM_UP.min(ticks.len()));
-    counted.sort_unstable();
-    let at = counted.len() * 99 / 100;
-    Ok(counted.get(at).ok_or("the turn was too short")?.as_secs_f64() * 1e6)
+    super::p99_us(ticks.split_off(WARM_UP.min(ticks.len())))
 }

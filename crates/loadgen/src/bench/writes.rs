@@ -46,10 +46,10 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn open(dir: &Path, config: Config) -> LocalResult<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_time().build()?;
+    pub(super) fn open(database: Database, config: Config) -> LocalResult<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
         let handle = Runtime::Handle(runtime.handle().clone());
-        let builder = Clawstore::builder().config(config).database(Database::directory(dir)).runtime(handle);
+        let builder = Clawstore::builder().config(config).database(database).runtime(handle);
         let store = builder.open()?;
         let game = store.game(GameId::Number(1))?;
         Ok(Self { _store: store, game, runtime })
@@ -94,9 +94,9 @@ fn owned(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
         return Ok(());
     }
     let mut bare = Bare::open(&dir.join("bare"))?;
-    let stage = Stage::open(&dir.join("owned"), owner())?;
+    let stage = Stage::open(Database::directory(dir.join("owned")), owner())?;
     stage.fill("Owned", KEYS)?;
-    let mut script = Script::open(&stage.game)?;
+    let mut script = Script::open(&stage.game, SAVE)?;
     for (name, call, coroutines, goal) in OWNED {
         if bench.wants(name) {
             let ours = |turn| script.turn(call, coroutines, turn);
@@ -127,9 +127,9 @@ fn fresh(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
     }
     let mut bare = Bare::open(&dir.join("bare_fresh"))?;
     // As a server has it by default: keys that are written once leave memory while others come.
-    let stage = Stage::open(&dir.join("fresh"), Config::default())?;
+    let stage = Stage::open(Database::directory(dir.join("fresh")), Config::default())?;
     stage.fill("Owned", KEYS)?;
-    let mut script = Script::open(&stage.game)?;
+    let mut script = Script::open(&stage.game, SAVE)?;
     for (name, coroutines, goal) in FRESH {
         if bench.wants(name) {
             let ours = |turn| script.turn("insert", coroutines, turn);
@@ -141,7 +141,7 @@ fn fresh(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
 }
 
 /// Sets a second that tasks complete, each with one call at a time.
-fn rust_turn(stage: &Stage, turn: Duration) -> LocalResult<f64> {
+pub(super) fn rust_turn(stage: &Stage, turn: Duration) -> LocalResult<f64> {
     let store = stage.game.data_store("Owned")?;
     let keys = (0..KEYS).map(|index| store.key(&format!("player_{index}"))).collect::<Result<Vec<_>, _>>()?;
     let (keys, save) = (Arc::new(keys), Arc::<RawValue>::from(serde_json::from_str::<Box<RawValue>>(SAVE)?));

@@ -4,13 +4,15 @@
 //! makes next. Does not own: making it (`victim`, `scripts`), judging it (`check`).
 //!
 //! A line is one `write` of less than a pipe takes in one piece, so lines of many threads never mix, and a killed victim
-//! leaves whole lines only.
+//! leaves whole lines only. It ends with the time, by a clock that all processes share: so journals can be merged.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::random::Random;
 
@@ -25,6 +27,8 @@ pub(crate) const IN_FLIGHT_MIN: usize = 64;
 /// Calls in flight from which a victim counts as busy. All callers call again as soon as they are answered, so that it
 /// stays near their number; the distance to [`IN_FLIGHT_MIN`] is for those that are answered just before the kill.
 pub(crate) const BUSY: usize = 112;
+/// Calls that were answered before a victim counts as busy: until a dead predecessor's keys are had, nobody's are.
+pub(crate) const WARM: u64 = 256;
 
 const HOT_KEYS: u64 = 2;
 const COLD_KEYS: u64 = 1_000;
@@ -87,9 +91,19 @@ pub(crate) enum Answer {
     Unknown,
 }
 
-/// Who made the call of this number, within its round. Below [`VMS`] it is a script, whose calls on a key keep their order.
+/// Who made the call of this number: its round, and its number there.
 pub(crate) fn caller_of(id: u64) -> u64 {
-    (id >> 28) & 0xfff
+    id >> 28
+}
+
+/// The process that made it: those that run beside each other have rounds of their own.
+pub(crate) fn process_of(id: u64) -> u64 {
+    id >> 40
+}
+
+/// Is this caller a script? Its calls on a key keep their order.
+pub(crate) fn is_script(caller: u64) -> bool {
+    caller & 0xfff < VMS
 }
 
 /// Where lines go.
@@ -103,15 +117,15 @@ impl Journal {
 
     /// To be told before the call is made.
     pub(crate) fn called(&self, call: &Call) {
-        self.line(&format!("C {} {} {}\n", call.id, call.kind.name(), call.key));
+        self.line(&format!("C {} {} {} @{}\n", call.id, call.kind.name(), call.key, now_ns()));
     }
 
     /// To be told after the call has returned.
     pub(crate) fn answered(&self, id: u64, answer: &Answer) {
         match answer {
-            Answer::Ok(value) => self.line(&format!("A {id} ok {value}\n")),
-            Answer::Fail(text) => self.line(&format!("A {id} fail {}\n", text.replace('\n', " "))),
-            Answer::Unknown => self.line(&format!("A {id} unknown\n")),
+            Answer::Ok(value) => self.line(&format!("A {id} ok {value} @{}\n", now_ns())),
+            Answer::Fail(text) => self.line(&format!("A {id} fail {} @{}\n", text.replace('\n', " "), now_ns())),
+            Answer::Unknown => self.line(&format!("A {id} unknown @{}\n", now_ns())),
         }
     }
 
@@ -123,18 +137,26 @@ impl Journal {
     }
 }
 
-/// What all callers of a victim share.
+/// Nanoseconds since the machine started.
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).unwrap_or_default()
+}
+
+/// What all callers of a round share.
 #[derive(Debug)]
 pub(crate) struct Load {
     round: u64,
     seed: u64,
     appends: Vec<AtomicU32>,
+    paused: Arc<AtomicBool>,
 }
 
 impl Load {
-    pub(crate) fn new(seed: u64, round: u64) -> Arc<Self> {
+    /// No call is made any more once `paused` is set.
+    pub(crate) fn new(seed: u64, round: u64, paused: &Arc<AtomicBool>) -> Arc<Self> {
         let appends = (0..HOT_KEYS + COLD_LISTS).map(|_| AtomicU32::new(0)).collect();
-        Arc::new(Self { round, seed, appends })
+        Arc::new(Self { round, seed, appends, paused: Arc::clone(paused) })
     }
 }
 
@@ -152,7 +174,12 @@ impl Caller {
         Self { load: Arc::clone(load), random, next_id: (load.round << 40) | (number << 28) }
     }
 
-    pub(crate) fn next(&mut self) -> Call {
+    /// The next call; none once the load is paused.
+    pub(crate) fn next(&mut self) -> Option<Call> {
+        (!self.load.paused.load(Ordering::Acquire)).then(|| self.draw())
+    }
+
+    fn draw(&mut self) -> Call {
         self.next_id += 1;
         let kind = match self.random.below(20) {
             0..=6 => Kind::Increment,
@@ -184,18 +211,30 @@ mod tests {
 
     #[test]
     fn numbers_are_unique_and_exact_and_tell_their_caller() {
-        let load = Load::new(1, 199);
+        let load = Load::new(1, 199, &Arc::default());
         let (mut script, mut task) = (Caller::new(&load, 1), Caller::new(&load, VMS + TASKS - 1));
-        let (a, b, c) = (script.next().id, script.next().id, task.next().id);
+        let (a, b, c) = (script.draw().id, script.draw().id, task.draw().id);
         assert!(a < b && b != c && c < 1 << 53);
-        assert_eq!((caller_of(a), caller_of(b), caller_of(c)), (1, 1, VMS + TASKS - 1));
+        assert_eq!(caller_of(a), caller_of(b));
+        assert!(caller_of(b) != caller_of(c) && is_script(caller_of(b)) && !is_script(caller_of(c)));
+        let other = Caller::new(&Load::new(1, 200, &Arc::default()), 1).draw().id;
+        assert_ne!(caller_of(other), caller_of(a), "another round, another caller");
+    }
+
+    #[test]
+    fn a_paused_load_makes_no_calls() {
+        let paused = Arc::default();
+        let mut caller = Caller::new(&Load::new(1, 0, &paused), 0);
+        assert!(caller.next().is_some());
+        paused.store(true, Ordering::Release);
+        assert_eq!(caller.next(), None);
     }
 
     #[test]
     fn lists_stay_short() {
-        let load = Load::new(1, 0);
+        let load = Load::new(1, 0, &Arc::default());
         let mut caller = Caller::new(&load, 0);
-        let calls: Vec<Call> = (0..100_000).map(|_| caller.next()).collect();
+        let calls: Vec<Call> = (0..100_000).map(|_| caller.draw()).collect();
         let appends = |key: &str| calls.iter().filter(|call| call.kind == Kind::Append && call.key == key).count();
         assert_eq!(appends("list_0_0"), APPENDS_MAX as usize);
     }

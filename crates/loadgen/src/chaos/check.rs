@@ -1,11 +1,11 @@
-//! What must hold after a kill.
+//! What must hold after a fault.
 //!
 //! Owns: reading a journal, and comparing the state before the round, the calls, and the state after. Does not own: how
 //! the three were obtained. Each rule has a test that shows it a bad sample.
 //!
 //! A call is *maybe* applied if it was not answered, or answered UNKNOWN.
 //! 1. Counters: `before + acked <= after <= before + acked + maybe`; no two answers tell the same value; a value is
-//!    greater than all that were answered before it was called; nothing that was read or answered is greater than `after`.
+//!    greater than all that were answered before it was called (reads: by the same process, or 4 s before); nothing that was read or answered is greater than `after`.
 //! 2. Lists: what was there is still there; each acked number once, each maybe number at most once, a failed one never;
 //!    a number that was answered before another was called stands before it, and so do those of one VM.
 //! 3. Sets: the value is of a call that no acked call came after; without one, what was there before.
@@ -16,7 +16,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::calls::{Answer, Call, Kind, VMS, caller_of};
+use super::calls::{Answer, Call, Kind, caller_of, is_script, process_of};
+
+/// How far a cached read may be behind the writes of another process: 4 s, and a moment for the line to be written.
+const STALE_NS: u64 = 4_200_000_000;
 
 /// Every key with its value.
 pub(crate) type State = BTreeMap<String, Value>;
@@ -54,8 +57,37 @@ impl Told {
 
     /// Must this call have taken effect before `later` did, if both did?
     fn precedes(&self, later: &Self) -> bool {
-        let same_vm = caller_of(self.call.id) == caller_of(later.call.id) && caller_of(self.call.id) < VMS;
+        let caller = caller_of(self.call.id);
+        let same_vm = caller == caller_of(later.call.id) && is_script(caller);
         self.done_at() < later.called || (same_vm && self.called < later.called)
+    }
+}
+
+/// What the answers on one counter have shown so far.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The greatest value until each time, in the order of time.
+    greatest: Vec<(u64, i64)>,
+    /// The greatest that each process has shown.
+    by_process: HashMap<u64, i64>,
+}
+
+impl Shown {
+    fn add(&mut self, process: u64, time: u64, value: i64) {
+        let own = self.by_process.entry(process).or_insert(value);
+        *own = value.max(*own);
+        let greatest = self.greatest.last().map_or(value, |(_, greatest)| value.max(*greatest));
+        self.greatest.push((time, greatest));
+    }
+
+    /// What a call that is made now must not fall behind. A read may be [`STALE_NS`] behind other processes, but not
+    /// behind its own (I12).
+    fn floor(&self, kind: Kind, process: u64, time: u64) -> i64 {
+        let own = self.by_process.get(&process).copied().unwrap_or(0);
+        let until = if kind == Kind::Get { time.saturating_sub(STALE_NS) } else { u64::MAX };
+        let others = self.greatest.partition_point(|(shown, _)| *shown <= until);
+        let others = others.checked_sub(1).and_then(|last| self.greatest.get(last));
+        others.map_or(own, |(_, greatest)| own.max(*greatest))
     }
 }
 
@@ -69,6 +101,15 @@ pub(crate) struct Counts {
     pub(crate) open: usize,
 }
 
+impl Counts {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.acked += other.acked;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+        self.open += other.open;
+    }
+}
+
 /// All calls of one victim.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -78,17 +119,30 @@ pub(crate) struct History {
 impl History {
     /// Reads a journal. A last line without an end was cut off by the kill.
     pub(crate) fn parse(journal: &[u8]) -> Result<Self> {
-        let whole = journal.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let text = std::str::from_utf8(&journal[..whole]).context("the journal is not text")?;
+        Self::of(stamped(journal)?.into_iter())
+    }
+
+    /// Reads the journals of processes that ran beside each other. Of two lines of one time the call comes first: then
+    /// nothing is held against its answer.
+    pub(crate) fn merge(journals: &[Vec<u8>]) -> Result<Self> {
+        let mut lines = Vec::new();
+        for journal in journals {
+            lines.extend(stamped(journal)?.into_iter().filter(|(_, line)| line.starts_with(['A', 'C'])));
+        }
+        lines.sort_by_key(|(time, line)| (*time, line.starts_with('A')));
+        Self::of(lines.into_iter())
+    }
+
+    fn of<'a>(lines: impl Iterator<Item = (u64, &'a str)>) -> Result<Self> {
         let (mut calls, mut index) = (Vec::<Told>::new(), HashMap::new());
-        let mut greatest: HashMap<String, i64> = HashMap::new();
-        for (at, line) in text.lines().enumerate() {
+        let mut shown: HashMap<String, Shown> = HashMap::new();
+        for (at, (time, line)) in lines.enumerate() {
             let mut words = line.splitn(4, ' ');
             let (tag, id) = (words.next().unwrap_or_default(), words.next().and_then(|id| id.parse::<u64>().ok()));
             match (tag, id, words.next(), words.next()) {
                 ("C", Some(id), Some(kind), Some(key)) => {
                     let kind = Kind::parse(kind).with_context(|| format!("journal: {line}"))?;
-                    let floor = greatest.get(key).copied().unwrap_or(0);
+                    let floor = shown.get(key).map_or(0, |shown| shown.floor(kind, process_of(id), time));
                     index.insert(id, calls.len());
                     let call = Call { id, kind, key: key.to_owned() };
                     calls.push(Told { call, called: at, answered: None, floor });
@@ -98,12 +152,11 @@ impl History {
                     let told = told.with_context(|| format!("journal: an answer without a call: {line}"))?;
                     let answer = parse_answer(how, rest).with_context(|| format!("journal: {line}"))?;
                     if let Answer::Ok(value) = answer {
-                        let greatest = greatest.entry(told.call.key.clone()).or_default();
-                        *greatest = value.max(*greatest);
+                        shown.entry(told.call.key.clone()).or_default().add(process_of(id), time, value);
                     }
                     told.answered = Some((at, answer));
                 }
-                ("open", None, None, None) => {}
+                ("open" | "idle", None, None, None) => {}
                 _ => bail!("journal: {line:?}"),
             }
         }
@@ -130,6 +183,17 @@ impl History {
             _ => None,
         })
     }
+}
+
+/// Whole lines with their times, 0 for none.
+fn stamped(journal: &[u8]) -> Result<Vec<(u64, &str)>> {
+    let whole = journal.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let text = std::str::from_utf8(&journal[..whole]).context("the journal is not text")?;
+    let split = |line| match str::rsplit_once(line, " @") {
+        Some((rest, time)) => time.parse().map_or((0, line), |time| (time, rest)),
+        None => (0, line),
+    };
+    Ok(text.lines().map(split).collect())
 }
 
 fn parse_answer(how: &str, rest: Option<&str>) -> Option<Answer> {
@@ -236,7 +300,7 @@ fn check_order(entries: &[&Told]) -> Vec<String> {
     for told in entries.iter().rev() {
         let caller = caller_of(told.call.id);
         let behind = first_called.entry(caller).or_insert(usize::MAX);
-        if first_done < told.called || (caller < VMS && *behind < told.called) {
+        if first_done < told.called || (is_script(caller) && *behind < told.called) {
             found.push(format!("entry {}: stands before one that came earlier", told.call.id));
         }
         *behind = told.called.min(*behind);

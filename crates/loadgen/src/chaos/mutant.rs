@@ -1,14 +1,14 @@
 //! A store that answers too early, to see that the harness notices.
 //!
 //! Owns: a backend that says `Committed` at once and commits the batch some batches later; until then it reads its own
-//! queue, so that nothing shows while the process lives. Does not own: anything that ships.
+//! queue, so that nothing shows while the process lives and gives no lease back. Does not own: anything that ships.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries,
+    Backend, BackendError, BackendFuture, Batch, CommitBatches, HoldLeases, ReadEntries, RowOutcome, ScanEntries,
 };
 use clawstore_core::{Entry, EntryKey, StoreId};
 use tokio::sync::Mutex;
@@ -58,6 +58,10 @@ impl ReadEntries for AckBeforeCommit {
 }
 
 impl CommitBatches for AckBeforeCommit {
+    fn lanes(&self) -> u16 {
+        self.inner.lanes()
+    }
+
     fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>> {
         Box::pin(self.commit(batch))
     }
@@ -78,7 +82,11 @@ impl ScanEntries for AckBeforeCommit {
     }
 }
 
-impl Backend for AckBeforeCommit {}
+impl Backend for AckBeforeCommit {
+    fn leases(&self) -> Option<&dyn HoldLeases> {
+        self.inner.leases()
+    }
+}
 
 impl fmt::Debug for AckBeforeCommit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,10 +6,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use clawstore::Game;
-use clawstore::mlua::{self, Lua, Value};
+use clawstore::mlua::{self, Function, Lua, Table, Value};
 
 use super::calls::{Answer, COROUTINES, Caller, Journal, Kind};
 use crate::vm::{LocalResult, Vm};
@@ -17,24 +18,37 @@ use crate::vm::{LocalResult, Vm};
 /// Only bounds a wait that ends with the next answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs the coroutines of one VM until the process is killed.
-pub(crate) fn run(game: &Game, journal: &Arc<Journal>, caller: Caller) -> LocalResult<()> {
+/// Runs the coroutines of one VM, a round for each caller that comes, and tells when a round's last call is answered.
+pub(crate) fn run(
+    game: &Game,
+    journal: &Arc<Journal>,
+    callers: Receiver<Caller>,
+    idle: &Sender<()>,
+) -> LocalResult<()> {
     let mut vm = Vm::open(game)?;
-    vm.runtime.add_service("Load", load_service(vm.runtime.lua(), journal, caller)?)?;
+    let current = Rc::new(RefCell::new(None));
+    let load = load_service(vm.runtime.lua(), journal, &current)?;
+    vm.runtime.add_service("Load", Value::Table(load.clone()))?;
     vm.runtime.run_script("callers", include_str!("callers.luau"))?;
-    loop {
-        vm.turn(PATIENCE)?;
+    for caller in callers {
+        *current.borrow_mut() = Some(caller);
+        load.get::<Function>("start")?.call::<()>(COROUTINES)?;
+        // A coroutine without a call has found the load paused, and has ended.
+        while vm.bindings.open_calls() > 0 {
+            vm.turn(PATIENCE)?;
+        }
+        idle.send(())?;
     }
+    Ok(())
 }
 
-fn load_service(lua: &Lua, journal: &Arc<Journal>, caller: Caller) -> mlua::Result<Value> {
+fn load_service(lua: &Lua, journal: &Arc<Journal>, current: &Rc<RefCell<Option<Caller>>>) -> mlua::Result<Table> {
     let service = lua.create_table()?;
-    service.raw_set("coroutines", COROUTINES)?;
-    let (caller, told) = (Rc::new(RefCell::new(caller)), Arc::clone(journal));
+    let (current, told) = (Rc::clone(current), Arc::clone(journal));
     let next = move |_: &Lua, ()| {
-        let call = caller.borrow_mut().next();
+        let Some(call) = current.borrow_mut().as_mut().and_then(Caller::next) else { return Ok((None, None, None)) };
         told.called(&call);
-        Ok((call.kind.name(), call.key, call.id))
+        Ok((Some(call.kind.name()), Some(call.key), Some(call.id)))
     };
     service.raw_set("next", lua.create_function(next)?)?;
     let told = Arc::clone(journal);
@@ -43,7 +57,7 @@ fn load_service(lua: &Lua, journal: &Arc<Journal>, caller: Caller) -> mlua::Resu
         Ok(())
     };
     service.raw_set("answered", lua.create_function(answered)?)?;
-    Ok(Value::Table(service))
+    Ok(service)
 }
 
 fn answer_of(kind: Option<Kind>, ok: bool, result: &Value) -> Answer {

@@ -1,15 +1,20 @@
-//! The process that is killed.
+//! The process that is killed, or that outlives what is done to its database.
 //!
-//! Owns: opening the store, saying `open`, and callers that never stop: tasks here, scripts in `scripts`. Does not own:
-//! which calls they make (`calls`), its end.
+//! Owns: opening the store, saying `open`, and rounds of callers: tasks here, scripts in `scripts`. A round ends when the
+//! harness says `pause` and every call is answered and settled; then it says `idle`, and waits for `go <round>`. Does not
+//! own: which calls they make (`calls`), its end.
 
-use std::path::PathBuf;
+use std::io::{self, BufRead};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clawstore::{Clawstore, Config, DataStore, Database, Game, GameId, Outcome, StoreError};
+use clawstore_core::backend::Backend;
+use clawstore_postgres::{PgBackend, PgSettings};
 use clawstore_sqlite::{SqliteBackend, SqliteOptions};
 use tokio::task::JoinSet;
 
@@ -23,17 +28,19 @@ pub(crate) const STORE: &str = "Chaos";
 
 /// So little that most cold keys have left memory before they are called again.
 const CACHE_BYTES: usize = 2 * 1024 * 1024;
+/// Between two looks at what is not settled yet: there is no signal for it outside of the store.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How a victim is started by the harness.
 #[derive(Debug, clap::Args)]
 pub struct VictimOptions {
-    /// Directory of the store.
+    /// Directory of the store, or URL of its database.
     #[arg(long)]
-    pub db: PathBuf,
+    pub db: String,
     /// Seed of the run.
     #[arg(long)]
     pub seed: u64,
-    /// Number of this victim: calls of different victims are told apart by it.
+    /// Number of its first round: calls of different rounds are told apart by it.
     #[arg(long)]
     pub round: u64,
     /// A fault to build in.
@@ -41,56 +48,107 @@ pub struct VictimOptions {
     pub mutant: Option<super::Mutant>,
 }
 
-/// Opens the store and calls it until the process is killed.
+/// Opens the store and calls it until the process is killed, or its input ends while it is paused.
 ///
 /// # Errors
 /// If the store cannot be opened, or a caller ends.
 pub fn run(options: &VictimOptions) -> Result<()> {
     let journal = Arc::new(Journal::stdout()?);
-    let database = match options.mutant {
-        None => Database::directory(&options.db),
-        Some(super::Mutant::AckBeforeCommit) => {
-            let honest = SqliteBackend::open(&options.db, &SqliteOptions::default())?;
-            Database::Custom(Arc::new(AckBeforeCommit::new(Arc::new(honest))))
-        }
-    };
     let config = Config::default().cache_bytes(CACHE_BYTES).idle(Duration::from_secs(1));
-    let store = Clawstore::builder().config(config).database(database).open()?;
+    let store = Clawstore::builder().config(config).database(database(options)?).open()?;
     let game = store.game(GAME)?;
     journal.line("open\n");
-    let load = Load::new(options.seed, options.round);
-    for number in 0..VMS {
-        let (game, journal, caller) = (game.clone(), Arc::clone(&journal), Caller::new(&load, number));
+    let paused = Arc::new(AtomicBool::new(false));
+    let rounds = listen(options.round, &paused)?;
+    let scripts = start_scripts(&game, &journal)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    for round in rounds {
+        let load = Load::new(options.seed, round, &paused);
+        for (number, (callers, _)) in (0..).zip(&scripts) {
+            callers.send(Caller::new(&load, number)).context("a VM has ended")?;
+        }
+        runtime.block_on(call_until_paused(&game, &journal, &load))?;
+        for (_, idle) in &scripts {
+            idle.recv().context("a VM has ended")?;
+        }
+        while store.pending_bytes() > 0 {
+            thread::sleep(LOOK);
+        }
+        journal.line("idle\n");
+    }
+    Ok(())
+}
+
+fn database(options: &VictimOptions) -> Result<Database> {
+    if options.mutant.is_none() {
+        return Ok(Database::parse(&options.db)?);
+    }
+    let honest: Arc<dyn Backend> = if options.db.contains("://") {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let opened = PgBackend::open(options.db.parse()?, PgSettings::default());
+        let backend = runtime.block_on(opened)?;
+        // Its connections live on it, to the end of the process.
+        std::mem::forget(runtime);
+        Arc::new(backend)
+    } else {
+        Arc::new(SqliteBackend::open(options.db.as_ref(), &SqliteOptions::default())?)
+    };
+    Ok(Database::Custom(Arc::new(AckBeforeCommit::new(honest))))
+}
+
+/// Hears `pause`, which takes effect at once, and `go <round>`. The first round goes by itself.
+fn listen(first: u64, paused: &Arc<AtomicBool>) -> Result<Receiver<u64>> {
+    let (go, rounds) = channel();
+    go.send(first)?;
+    let paused = Arc::clone(paused);
+    thread::Builder::new().name("commands".into()).spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            let round = line.strip_prefix("go ").and_then(|round| round.parse().ok());
+            paused.store(round.is_none(), Ordering::Release);
+            if round.is_some_and(|round| go.send(round).is_err()) {
+                return;
+            }
+        }
+    })?;
+    Ok(rounds)
+}
+
+/// For each VM: where its callers go, and where it tells that a round's last call is answered.
+fn start_scripts(game: &Game, journal: &Arc<Journal>) -> Result<Vec<(Sender<Caller>, Receiver<()>)>> {
+    let mut scripts = Vec::new();
+    for _ in 0..VMS {
+        let ((callers, next), (ended, idle)) = (channel(), channel());
+        let (game, journal) = (game.clone(), Arc::clone(journal));
         let body = move || {
             // The harness sees the end of the process, and this line among its output.
-            if let Err(error) = scripts::run(&game, &journal, caller) {
+            if let Err(error) = scripts::run(&game, &journal, next, &ended) {
                 journal.line(&format!("script: {error}\n"));
                 std::process::exit(1);
             }
         };
         thread::Builder::new().name("scripts".into()).spawn(body)?;
+        scripts.push((callers, idle));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(call_until_killed(&game, &journal, &load))
+    Ok(scripts)
 }
 
-async fn call_until_killed(game: &Game, journal: &Arc<Journal>, load: &Arc<Load>) -> Result<()> {
+async fn call_until_paused(game: &Game, journal: &Arc<Journal>, load: &Arc<Load>) -> Result<()> {
     let store = game.data_store(STORE)?;
     let mut tasks = JoinSet::new();
     for number in VMS..VMS + TASKS {
         let (store, journal, mut caller) = (store.clone(), Arc::clone(journal), Caller::new(load, number));
         tasks.spawn(async move {
-            loop {
-                let call = caller.next();
+            while let Some(call) = caller.next() {
                 journal.called(&call);
                 let answer = answer_of(make(&store, &call).await);
                 journal.answered(call.id, &answer);
             }
         });
     }
-    let ended: Option<Result<(), _>> = tasks.join_next().await;
-    ended.context("there are no callers")??;
-    bail!("a caller has ended")
+    while let Some(ended) = tasks.join_next().await {
+        ended?;
+    }
+    Ok(())
 }
 
 async fn make(store: &DataStore, call: &Call) -> Result<i64, StoreError> {

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -13,11 +14,15 @@ use clawstore_actors::{Config, Game, Process, ServerIdentity, SystemClock};
 use clawstore_core::GameId;
 use clawstore_core::backend::Backend;
 use clawstore_lua::{Bindings, Options};
+use clawstore_testkit::SeededEntropy;
 use mlua::{Function, Lua, Thread, Value};
+use tokio::runtime::Runtime;
+
+use crate::place::Place;
 
 /// A store with its runtime.
 pub(crate) struct Store {
-    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) runtime: Runtime,
     pub(crate) process: Arc<Process>,
 }
 
@@ -26,13 +31,23 @@ impl Store {
         Self::open_with(backend, Config::default())
     }
 
+    pub(crate) fn on(place: &Place) -> Self {
+        let runtime = runtime();
+        let backend = runtime.block_on(place.backend());
+        Self::start(runtime, backend, Config::default())
+    }
+
     pub(crate) fn open_with(backend: Arc<dyn Backend>, config: Config) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-        let handle = runtime.handle().clone();
-        let process = runtime
-            .block_on(Process::start(backend, Arc::new(SystemClock::start()), handle, config))
-            .expect("actors start");
-        Self { runtime, process }
+        Self::start(runtime(), backend, config)
+    }
+
+    fn start(runtime: Runtime, backend: Arc<dyn Backend>, config: Config) -> Self {
+        // Another incarnation each time, and the same in the next run.
+        static SEED: AtomicU64 = AtomicU64::new(0);
+        let entropy = Arc::new(SeededEntropy::new(SEED.fetch_add(1, Ordering::Relaxed)));
+        let (clock, handle) = (Arc::new(SystemClock::start()), runtime.handle().clone());
+        let process = runtime.block_on(Process::start(backend, clock, entropy, handle, config));
+        Self { process: process.expect("actors start"), runtime }
     }
 
     pub(crate) fn game(&self, number: u64) -> Arc<Game> {
@@ -42,6 +57,10 @@ impl Store {
     pub(crate) fn drain(&self) -> clawstore_actors::DrainReport {
         self.runtime.block_on(self.process.drain(Duration::from_secs(10)))
     }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

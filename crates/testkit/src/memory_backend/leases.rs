@@ -4,7 +4,7 @@
 
 use clawstore_core::Entry;
 use clawstore_core::backend::{
-    BackendError, BackendErrorKind, BackendFuture, Beat, BeatAnswer, HoldLeases, Incarnation, LaneId, LeaseAnswer,
+    BackendError, BackendErrorKind, BackendFuture, Beat, BeatAnswer, Fence, HoldLeases, Incarnation, LaneId, LeaseAnswer,
     LeaseRequest, Peer,
 };
 
@@ -13,7 +13,7 @@ use super::{Answered, CommitBatches, MemoryBackend, Stored, lock};
 impl MemoryBackend {
     /// Declares an incarnation dead, as if others had watched it stand still.
     pub fn kill(&self, incarnation: Incarnation) {
-        lock(&self.stored).alive.remove(&incarnation);
+        lock(&self.stored).end(incarnation);
     }
 
     /// Incarnations that are alive, with their beats.
@@ -31,6 +31,12 @@ impl Stored {
     fn peers(&self, except: Option<Incarnation>) -> Vec<Peer> {
         let others = self.alive.iter().filter(|(incarnation, _)| Some(**incarnation) != except);
         others.map(|(&incarnation, &beats)| Peer { incarnation, beats }).collect()
+    }
+
+    /// For ever: joining again does not bring it back.
+    fn end(&mut self, incarnation: Incarnation) {
+        self.alive.remove(&incarnation);
+        self.ended.insert(incarnation);
     }
 
     fn acquire(&mut self, by: Incarnation, request: LeaseRequest) -> LeaseAnswer {
@@ -51,8 +57,11 @@ impl Stored {
         LeaseAnswer::Granted(self.entries.get(&key).map_or_else(Entry::default, |entry| Entry::clone(entry)))
     }
 
-    fn release(&mut self, lease: &LeaseRequest) {
-        if self.owners.get(&lease.key).is_some_and(|(_, fence)| *fence == lease.fence) {
+    fn release(&mut self, by: Incarnation, lease: &LeaseRequest) {
+        let is_given = |(owner, fence): &(Incarnation, Fence)| {
+            *fence == lease.fence || (lease.fence == Fence::ANY && *owner == by)
+        };
+        if self.owners.get(&lease.key).is_some_and(is_given) {
             self.owners.remove(&lease.key);
             self.wanted.remove(&lease.key);
         }
@@ -62,7 +71,11 @@ impl Stored {
 impl HoldLeases for MemoryBackend {
     fn join(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
         Box::pin(async move {
-            lock(&self.stored).alive.entry(incarnation).or_default();
+            let mut stored = lock(&self.stored);
+            if !stored.ended.contains(&incarnation) {
+                stored.alive.entry(incarnation).or_default();
+            }
+            drop(stored);
             for number in 0..self.lanes() {
                 let fresh = Answered { seq: 0, digest: 0, outcomes: Vec::new() };
                 lock(&self.last).entry(LaneId { incarnation, number }).or_insert(fresh);
@@ -87,7 +100,8 @@ impl HoldLeases for MemoryBackend {
         Box::pin(async move {
             let mut stored = lock(&self.stored);
             if stored.alive.contains_key(&by) {
-                stored.alive.retain(|&incarnation, &mut beats| !seen.contains(&Peer { incarnation, beats }));
+                let dead = stored.peers(None).into_iter().filter(|peer| seen.contains(peer));
+                dead.for_each(|peer| stored.end(peer.incarnation));
             }
             Ok(())
         })
@@ -103,17 +117,17 @@ impl HoldLeases for MemoryBackend {
         })
     }
 
-    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
+    fn release(&self, by: Incarnation, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
         Box::pin(async move {
             let mut stored = lock(&self.stored);
-            leases.iter().for_each(|lease| stored.release(lease));
+            leases.iter().for_each(|lease| stored.release(by, lease));
             Ok(())
         })
     }
 
     fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
         Box::pin(async move {
-            lock(&self.stored).alive.remove(&incarnation);
+            lock(&self.stored).end(incarnation);
             Ok(())
         })
     }

@@ -120,7 +120,31 @@ fn what_was_not_called_stays() {
 #[test]
 fn a_line_cut_off_by_the_kill_is_left_out() {
     let [a, b] = TASK;
-    let history = History::parse(format!("open\nC {a} set s\nA {a} ok 0\nC {b} se").as_bytes()).unwrap();
+    let history = History::parse(format!("open\nC {a} set s\nA {a} ok 0\nidle\nC {b} se").as_bytes()).unwrap();
     assert_eq!(history.counts(), Counts { acked: 1, ..Counts::default() });
     assert!(History::parse(b"what\n").is_err());
+}
+
+#[test]
+fn journals_of_two_processes_are_merged_by_time() {
+    let [a, b] = TASK;
+    let one = format!("open\nC {a} increment c @10\nA {a} ok 1 @20\nidle\n");
+    let late = |at| format!("open\nC {b} increment c @{at}\nA {b} ok 1 @30\nC {b}0 incr").into_bytes();
+    let stale = History::merge(&[late(21), one.clone().into_bytes()]).unwrap();
+    bad(&check(&State::new(), &stale, &state(&[("c", json!(2))])), "stale");
+    let at_once = History::merge(&[late(20), one.into_bytes()]).unwrap();
+    let found = check(&State::new(), &at_once, &state(&[("c", json!(2))]));
+    assert!(found.len() == 1 && found[0].contains("once for two"), "{found:?}");
+}
+
+#[test]
+fn a_read_may_be_behind_other_processes_for_a_while_and_never_behind_its_own() {
+    let ([a, own], other) = (TASK, 1 << 40 | 1);
+    let read = |process, at: u64| {
+        let lines = format!("C {a} increment c @10\nA {a} ok 1 @20\nC {process} get c @{at}\nA {process} ok 0 @{at}\n");
+        check(&State::new(), &History::parse(lines.as_bytes()).unwrap(), &state(&[("c", json!(1))]))
+    };
+    bad(&read(own, 30), "stale");
+    good(&read(other, 30));
+    bad(&read(other, 30 + STALE_NS), "stale");
 }

@@ -1,0 +1,81 @@
+//! Several processes on one Postgres database: what acceptance asks for, one scenario each.
+//!
+//! Owns: their names and options, and the worker processes' command line. Does not own: rounds of faults (`chaos`), whose
+//! victims some scenarios use.
+
+mod fleet;
+mod flood;
+mod outage;
+mod takeover;
+mod twenty;
+mod two_writers;
+mod upgrade;
+mod worker;
+mod zombie;
+
+use anyhow::Result;
+
+pub use worker::WorkerOptions;
+
+/// What is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// Two processes increment one key; the sum is exact, and neither starves.
+    TwoWriters,
+    /// kill -9 of a process; another writes its keys within 7 s.
+    Takeover,
+    /// A process is frozen, others take its keys, it wakes up: it overwrites nothing.
+    Zombie,
+    /// The server is away under load.
+    Outage,
+    /// Twenty processes with ten games each, on stock settings.
+    Twenty,
+    /// One game floods; another's latency stays.
+    Flood,
+    /// A migration one step newer is applied under load; old and new processes go on side by side.
+    Upgrade,
+}
+
+/// What a scenario is run with.
+#[derive(Debug, clap::Args)]
+pub struct ScenarioOptions {
+    /// Which one.
+    #[arg(value_enum)]
+    pub name: Scenario,
+    /// How long its load, its fault or its freeze lasts. Default: what acceptance asks for.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..3600))]
+    pub seconds: Option<u64>,
+    /// How much of it: increments of a writer, keys to be taken over, processes of twenty. Default: what acceptance asks
+    /// for.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
+    pub count: Option<u64>,
+    /// Repeat the choices of an earlier run.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Runs it and prints its figures.
+///
+/// # Errors
+/// If anything is not as it must be.
+pub fn run(options: &ScenarioOptions) -> Result<()> {
+    match options.name {
+        Scenario::TwoWriters => two_writers::run(options)?,
+        Scenario::Takeover => takeover::run(options)?,
+        Scenario::Zombie => zombie::run(options)?,
+        Scenario::Outage => outage::run(options)?,
+        Scenario::Twenty => twenty::run(options)?,
+        Scenario::Flood => flood::run(options)?,
+        Scenario::Upgrade => upgrade::run(options)?,
+    }
+    println!("{:?}: ok", options.name);
+    Ok(())
+}
+
+/// The work of one process.
+///
+/// # Errors
+/// If the store cannot be opened, or a call fails that must not.
+pub fn work(options: &WorkerOptions) -> Result<()> {
+    worker::run(options)
+}

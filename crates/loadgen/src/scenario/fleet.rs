@@ -1,0 +1,89 @@
+//! Victims side by side on the same keys.
+//!
+//! Owns: starting and pausing them, and checking their journals, merged, against what is stored. Does not own: what is
+//! done to them meanwhile.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::chaos::check::{self, Counts, History, State};
+use crate::chaos::process::{Event, Process};
+use crate::chaos::target::Server;
+use crate::chaos::{keep_evidence, tell_complaints, told};
+
+/// Every call is answered within its deadline, and everything settled, once all faults are over.
+const IDLE_MAX: Duration = Duration::from_secs(31);
+
+pub(super) struct Fleet {
+    pub(super) server: Server,
+    pub(super) victims: Vec<Process>,
+    seed: u64,
+}
+
+impl Fleet {
+    pub(super) fn start(seed: u64, size: usize) -> Result<Self> {
+        let mut fleet = Self { server: Server::start()?, victims: Vec::new(), seed };
+        for _ in 0..size {
+            fleet.join()?;
+        }
+        Ok(fleet)
+    }
+
+    /// Starts one more victim and waits until it is busy.
+    pub(super) fn join(&mut self) -> Result<()> {
+        let (seed, round) = (self.seed.to_string(), self.victims.len().to_string());
+        let arguments = ["victim", "--db", &self.server.url(), "--seed", &seed, "--round", &round];
+        let victim = Process::start(&arguments.map(Into::into))?;
+        victim.wait_for(Event::Open)?;
+        victim.wait_for(Event::Busy)?;
+        self.victims.push(victim);
+        Ok(())
+    }
+
+    /// Lets the load go on. All must outlive it.
+    pub(super) fn let_run(&self, duration: Duration) -> Result<()> {
+        let until = Instant::now() + duration;
+        for victim in &self.victims {
+            victim.let_run(until.saturating_duration_since(Instant::now()))?;
+        }
+        Ok(())
+    }
+
+    /// Pauses all victims and checks what they were answered against what is stored.
+    pub(super) fn judge(mut self) -> Result<Counts> {
+        for victim in &mut self.victims {
+            victim.say("pause")?;
+        }
+        let paused = Instant::now();
+        for victim in &self.victims {
+            let left = IDLE_MAX.saturating_sub(paused.elapsed());
+            victim.wait_at_most(Event::Idle, left).context("a call has no answer")?;
+        }
+        let journals: Vec<Vec<u8>> = self.victims.iter().map(Process::take_lines).collect();
+        let mut sum = Counts::default();
+        for (number, journal) in journals.iter().enumerate() {
+            let history = History::parse(journal)?;
+            println!("process {number}: {}", told(history.counts()));
+            if let Some(text) = history.first_failure() {
+                println!("    a call failed: {text}");
+            }
+            sum.add(history.counts());
+        }
+        let after = self.server.look()?;
+        let found = check::check(&State::new(), &History::merge(&journals)?, &after);
+        println!(
+            "{} keys; all answered {:.1} s after the pause; {} wrong",
+            after.len(),
+            paused.elapsed().as_secs_f64(),
+            found.len()
+        );
+        tell_complaints(&found);
+        ensure!(sum.open == 0, "{} calls have no answer", sum.open);
+        if !found.is_empty() {
+            keep_evidence(&journals.concat(), [&State::new(), &after])?;
+            bail!("{} things are wrong", found.len());
+        }
+        Ok(sum)
+    }
+}

@@ -1,0 +1,233 @@
+//! The backend: a database shared with other processes.
+//!
+//! Owns: opening and closing, which call goes over which of the four connections, and its deadline. Does not own: the
+//! statements (`commit`, `leases`, `reads`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use clawstore_core::backend::{
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, Beat, BeatAnswer, CommitBatches, HoldLeases,
+    Incarnation, LeaseAnswer, LeaseRequest, Peer, ReadEntries, RowOutcome, ScanEntries,
+};
+use clawstore_core::{Entry, EntryKey, StoreId};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+use crate::commit::commit;
+use crate::durability::Durability;
+use crate::incarnations::{DeclareDead, JoinIncarnation, LeaveIncarnation};
+use crate::leases::{AcquireKeys, ReleaseKeys};
+use crate::link::{Call, Link};
+use crate::open_error::OpenError;
+use crate::session::{self, Purpose};
+use crate::store_ids::StoreIds;
+use crate::{migrate, reads};
+
+/// Lanes of a process (`decisions.md` 5). Each has a connection, opened when it is first used.
+const LANES: u16 = 2;
+
+/// Deadline of a call that is not a commit.
+const CALL_DEADLINE: Duration = Duration::from_secs(5);
+/// Deadline of a beat, and of what makes others suspect or trust: five beats missed are a death.
+const BEAT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Beats between two looks at the partitions of versions: about an hour.
+const BEATS_BETWEEN_MAINTENANCE: u32 = 3_600;
+/// The same after one that was not finished: about a minute.
+const BEATS_BEFORE_RETRY: u32 = 60;
+
+/// What can be chosen. The default suits a game server.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PgSettings {
+    /// Apply missing migrations when opening. Off, or without the right to create tables, a schema that lacks some is
+    /// refused with what to do.
+    pub migrate: bool,
+    /// Refuse a server whose settings lose acknowledged writes.
+    pub durable: bool,
+    /// By which name operators see this process as the owner of keys.
+    pub server: String,
+}
+
+impl Default for PgSettings {
+    fn default() -> Self {
+        Self { migrate: true, durable: true, server: format!("process {}", std::process::id()) }
+    }
+}
+
+/// A database that this process shares with others. Four connections at most, none of them from a pool.
+///
+/// Its futures need a tokio runtime with I/O and time. One that is dropped in the middle closes its connection; the next
+/// call opens another.
+#[derive(Debug)]
+pub struct PgBackend {
+    /// Beats, deaths, joining and leaving: what must not wait behind anything.
+    control: Link,
+    /// Reads, acquisition, release.
+    calls: Link,
+    lanes: [Link; LANES as usize],
+    stores: StoreIds,
+    server: String,
+    durability: Durability,
+    beats_to_maintenance: AtomicU32,
+}
+
+impl PgBackend {
+    /// Checks the server and the schema, and applies missing migrations if `settings` say so.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(options: PgConnectOptions, settings: PgSettings) -> Result<Self, OpenError> {
+        let (session, durability) = session::open(&options, Purpose::Calls, settings.durable).await?;
+        drop(session);
+        migrate::ensure(&options, settings.migrate).await?;
+        let backend = Self {
+            control: Link::new(&options, Purpose::Calls, settings.durable),
+            calls: Link::new(&options, Purpose::Calls, settings.durable),
+            lanes: std::array::from_fn(|_| Link::new(&options, Purpose::Commits, settings.durable)),
+            stores: StoreIds::default(),
+            server: settings.server,
+            durability,
+            beats_to_maintenance: AtomicU32::new(0),
+        };
+        backend.maintain_versions().await;
+        Ok(backend)
+    }
+
+    /// What acknowledged writes survive, for people to read at the start.
+    pub fn durability(&self) -> &Durability {
+        &self.durability
+    }
+
+    /// Closes all connections once the calls that use them are done. A later call opens them again.
+    pub async fn close(&self) {
+        for lane in &self.lanes {
+            lane.close().await;
+        }
+        self.calls.close().await;
+        self.control.close().await;
+    }
+
+    /// Partitions are made 14 days ahead, so what is not finished may wait.
+    async fn maintain_versions(&self) {
+        let next = match self.control.ask("making partitions", BEAT_DEADLINE, &MaintainVersions).await {
+            Ok(true) => BEATS_BETWEEN_MAINTENANCE,
+            Ok(false) => BEATS_BEFORE_RETRY,
+            Err(error) => {
+                tracing::warn!(%error, "partitions of versions were not looked after; trying again in a minute");
+                BEATS_BEFORE_RETRY
+            }
+        };
+        self.beats_to_maintenance.store(next, Ordering::Relaxed);
+    }
+
+    fn is_maintenance_due(&self) -> bool {
+        self.beats_to_maintenance.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+/// Partitions of versions, ahead and behind. `false`: not finished.
+struct MaintainVersions;
+
+impl Call for MaintainVersions {
+    type Answer = bool;
+
+    async fn run(&self, session: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        Ok(sqlx::query_file!("queries/maintain_versions.sql").fetch_one(session).await?.done)
+    }
+}
+
+impl ReadEntries for PgBackend {
+    fn read_entries(&self, keys: Vec<EntryKey>) -> BackendFuture<'_, Vec<Entry>> {
+        Box::pin(async move {
+            let call = reads::ReadEntries { stores: &self.stores, keys: &keys };
+            self.calls.ask("a read", CALL_DEADLINE, &call).await
+        })
+    }
+}
+
+impl CommitBatches for PgBackend {
+    fn lanes(&self) -> u16 {
+        LANES
+    }
+
+    fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>> {
+        Box::pin(async move {
+            let Some(lane) = self.lanes.get(usize::from(batch.lane.number)) else {
+                let text = format!("lane {} of {LANES} does not exist", batch.lane.number);
+                return Err(BackendError::new(BackendErrorKind::Over, text));
+            };
+            commit(lane, &self.stores, &batch).await
+        })
+    }
+}
+
+impl ScanEntries for PgBackend {
+    fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>> {
+        Box::pin(self.calls.ask("listing stores", CALL_DEADLINE, &reads::ListStores))
+    }
+
+    fn list_keys(
+        &self,
+        store: Arc<StoreId>,
+        after: Option<Arc<str>>,
+        limit: usize,
+    ) -> BackendFuture<'_, Vec<EntryKey>> {
+        Box::pin(async move {
+            let call = reads::ListKeys { stores: &self.stores, store: &store, after: after.as_deref(), limit };
+            self.calls.ask("listing keys", CALL_DEADLINE, &call).await
+        })
+    }
+}
+
+impl HoldLeases for PgBackend {
+    fn join(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            let call = JoinIncarnation { incarnation, server: &self.server, lanes: LANES };
+            self.control.ask("joining", CALL_DEADLINE, &call).await
+        })
+    }
+
+    fn beat(&self, beat: Beat) -> BackendFuture<'_, BeatAnswer> {
+        Box::pin(async move {
+            let answer = self.control.ask("a beat", BEAT_DEADLINE, &beat).await?;
+            if self.is_maintenance_due() {
+                self.maintain_versions().await;
+            }
+            Ok(answer)
+        })
+    }
+
+    fn declare_dead(&self, by: Incarnation, seen: Vec<Peer>) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            self.control.ask("declaring a death", CALL_DEADLINE, &DeclareDead { by, seen }).await
+        })
+    }
+
+    fn acquire(&self, by: Incarnation, requests: Vec<LeaseRequest>) -> BackendFuture<'_, Vec<LeaseAnswer>> {
+        Box::pin(async move {
+            let call = AcquireKeys { stores: &self.stores, by, requests: &requests };
+            self.calls.ask("the acquisition of keys", CALL_DEADLINE, &call).await.flatten()
+        })
+    }
+
+    fn release(&self, by: Incarnation, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            let call = ReleaseKeys { stores: &self.stores, by, leases: &leases };
+            self.calls.ask("the release of keys", CALL_DEADLINE, &call).await
+        })
+    }
+
+    fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            self.control.ask("leaving", CALL_DEADLINE, &LeaveIncarnation(incarnation)).await
+        })
+    }
+}
+
+impl Backend for PgBackend {
+    fn leases(&self) -> Option<&dyn HoldLeases> {
+        Some(self)
+    }
+}

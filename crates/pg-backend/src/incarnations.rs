@@ -1,0 +1,84 @@
+//! Who is alive.
+//!
+//! Owns: the statements of joining, beating, dying and leaving. Does not own: when to beat and whom to suspect (`core`).
+
+use std::sync::Arc;
+
+use clawstore_core::EntryKey;
+use clawstore_core::backend::{Beat, BeatAnswer, Incarnation, Peer};
+use sqlx::postgres::PgConnection;
+
+use crate::columns::store_id;
+use crate::link::Call;
+
+/// Incarnations are numbers of 63 bits.
+pub(crate) fn id(incarnation: Incarnation) -> i64 {
+    incarnation.0 as i64
+}
+
+pub(crate) fn peer(id: i64, beats: i64) -> Peer {
+    Peer { incarnation: Incarnation(id as u64), beats: beats as u64 }
+}
+
+/// A new incarnation. What ended long ago is cleared away by the way.
+pub(crate) struct JoinIncarnation<'a> {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) server: &'a str,
+    pub(crate) lanes: u16,
+}
+
+impl Call for JoinIncarnation<'_> {
+    type Answer = ();
+
+    async fn run(&self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query_file!("queries/remove_ended.sql").execute(&mut *session).await?;
+        let (id, lanes) = (id(self.incarnation), i32::from(self.lanes));
+        sqlx::query_file!("queries/join_incarnation.sql", id, self.server, lanes).execute(session).await?;
+        Ok(())
+    }
+}
+
+/// The end of an incarnation, in order.
+pub(crate) struct LeaveIncarnation(pub(crate) Incarnation);
+
+impl Call for LeaveIncarnation {
+    type Answer = ();
+
+    async fn run(&self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query_file!("queries/leave_incarnation.sql", id(self.0)).execute(session).await?;
+        Ok(())
+    }
+}
+
+/// Deaths of those who were seen not moving.
+pub(crate) struct DeclareDead {
+    pub(crate) by: Incarnation,
+    pub(crate) seen: Vec<Peer>,
+}
+
+impl Call for DeclareDead {
+    type Answer = ();
+
+    async fn run(&self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let ids: Vec<_> = self.seen.iter().map(|peer| id(peer.incarnation)).collect();
+        let beats: Vec<_> = self.seen.iter().map(|peer| peer.beats as i64).collect();
+        sqlx::query_file!("queries/declare_dead.sql", id(self.by), &ids, &beats).execute(session).await?;
+        Ok(())
+    }
+}
+
+impl Call for Beat {
+    type Answer = BeatAnswer;
+
+    async fn run(&self, session: &mut PgConnection) -> Result<BeatAnswer, sqlx::Error> {
+        let watch: Vec<_> = self.watch.iter().map(|incarnation| id(*incarnation)).collect();
+        let row = sqlx::query_file!("queries/beat.sql", id(self.incarnation), &watch).fetch_one(session).await?;
+        let mut wanted = Vec::with_capacity(row.keys.len());
+        let stores = row.games.iter().zip(&row.kinds).zip(row.names.into_iter().zip(row.scopes));
+        for (((game, kind), (name, scope)), key) in stores.zip(row.keys) {
+            wanted.push(EntryKey { store: Arc::new(store_id(game, kind, name, scope)?), key: key.into() });
+        }
+        let peers = row.peers.into_iter().zip(row.beats).map(|(id, beats)| peer(id, beats)).collect();
+        Ok(BeatAnswer { alive: row.alive, peers, wanted })
+    }
+}

@@ -1,0 +1,29 @@
+//! Clawstore's shared storage: one Postgres database, written by many processes at once.
+//!
+//! Owns: the SQL (`queries/*.sql`), the four connections of a process, running the migrations (`migrations/` at the top of
+//! the workspace), the settings that make a commit durable, and which Postgres error means what to the lane.
+//!
+//! Does not own: which writes form a batch, who should own a key, retries, caches, versions to keep: those are rules and
+//! stand in `clawstore-core`.
+#![warn(missing_docs)]
+
+mod backend;
+mod commit;
+mod incarnations;
+mod leases;
+mod reads;
+
+mod columns;
+mod durability;
+mod failure;
+mod link;
+mod open_error;
+mod session;
+mod store_ids;
+
+pub mod migrate;
+
+pub use backend::{PgBackend, PgSettings};
+pub use durability::{Durability, Standby};
+pub use open_error::OpenError;
+pub use sqlx::postgres::PgConnectOptions;

@@ -1,0 +1,126 @@
+//! One session with the server: how it is opened, and what is checked of it.
+//!
+//! Owns: the settings of each kind of session and the check of the server's. Does not own: which call uses which session
+//! (`backend`), what becomes of one after a failure (`link`).
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use crate::durability::{Durability, Shown};
+use crate::failure::{class, sqlstate};
+use crate::link::within;
+use crate::open_error::OpenError;
+
+/// Postgres 15, the oldest that is tested. Columns compressed by lz4 and `client_connection_check_interval` came in 14.
+const SERVER_VERSION_MIN: i32 = 150_000;
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// One lane of batches. Waits longer for a lock than others, but gives up before the caller does: that answer is
+    /// definite.
+    Commits,
+    /// Everything else that servers do.
+    Calls,
+    /// Applying migrations. They wait for each other, and may take long.
+    Migrations,
+}
+
+impl Purpose {
+    /// Settings sent at the start of the session, beside `SETTINGS`.
+    const fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            // `work_mem` holds the rows of a whole batch, which would go through a file else.
+            Self::Commits => &[("lock_timeout", "5s"), ("statement_timeout", "30s"), ("work_mem", "32MB")],
+            Self::Calls => &[("lock_timeout", "2s"), ("statement_timeout", "10s")],
+            Self::Migrations => &[("lock_timeout", "60s"), ("statement_timeout", "0")],
+        }
+    }
+}
+
+/// Settings of every session. A frozen process must not hold locks for long, a vanished one must be noticed
+/// (`ownership-protocol.md` §2.3), and the plan of a statement must not depend on the rows of its first calls.
+const SETTINGS: [(&str, &str); 10] = [
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("client_connection_check_interval", "2s"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    // A plan made while a table was small must still do when it is large: every statement goes through its index.
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
+/// How long opening a session may take.
+const OPEN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Opens a session and checks the server.
+pub(crate) async fn open(
+    options: &PgConnectOptions,
+    purpose: Purpose,
+    must_be_durable: bool,
+) -> Result<(PgConnection, Durability), OpenError> {
+    let late = || {
+        let detail = format!("no answer within {} s", OPEN_DEADLINE.as_secs());
+        Err(OpenError::Unreachable { server: server(options), detail })
+    };
+    within(OPEN_DEADLINE, open_now(options, purpose, must_be_durable)).await.unwrap_or_else(late)
+}
+
+async fn open_now(
+    options: &PgConnectOptions,
+    purpose: Purpose,
+    must_be_durable: bool,
+) -> Result<(PgConnection, Durability), OpenError> {
+    let mut options = options.clone().disable_statement_logging().options(SETTINGS).options(purpose.settings().to_vec());
+    if options.get_application_name().is_none() {
+        options = options.application_name("clawstore");
+    }
+    let failed = |error| open_error(&options, error);
+    let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
+    let found = sqlx::query_file!("queries/read_session.sql").fetch_one(&mut connection).await.map_err(failed)?;
+    if found.version < SERVER_VERSION_MIN {
+        return Err(OpenError::ServerTooOld { found: found.version });
+    }
+    if found.encoding != "UTF8" {
+        return Err(OpenError::Encoding { found: found.encoding });
+    }
+    let shown = Shown {
+        fsync: found.fsync,
+        full_page_writes: found.full_page_writes,
+        synchronous_commit: found.synchronous_commit,
+        standbys: found.standbys,
+    };
+    Ok((connection, Durability::judge(&shown, must_be_durable)?))
+}
+
+fn server(options: &PgConnectOptions) -> String {
+    let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
+    format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or_else(|| options.get_username()))
+}
+
+/// Why a session was not opened, or a statement of opening failed.
+pub(crate) fn open_error(options: &PgConnectOptions, error: sqlx::Error) -> OpenError {
+    let detail = error.to_string();
+    let Some(code) = sqlstate(&error) else {
+        return match error {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                OpenError::Unreachable { server: server(options), detail }
+            }
+            _ => OpenError::Other { detail },
+        };
+    };
+    match code {
+        "42501" | "25006" => OpenError::NoRights { role: options.get_username().to_owned(), detail },
+        _ => match class(code) {
+            "28" | "3D" => OpenError::Refused { server: server(options), detail },
+            "08" | "53" | "57" => OpenError::Unreachable { server: server(options), detail },
+            _ => OpenError::Other { detail },
+        },
+    }
+}

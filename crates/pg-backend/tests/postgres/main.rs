@@ -1,0 +1,8 @@
+//! The Postgres backend on a real server, each test in a database of its own.
+//!
+//! The server is the one that `cargo xtask test` starts. Tests that need other settings, or kill the server, are in
+//! `tests/clusters.rs`.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod conformance;
+mod support;
