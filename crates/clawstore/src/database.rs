@@ -15,7 +15,7 @@ use clawstore_postgres::PgConnectOptions;
 use crate::builder::OpenError;
 
 /// Where data is kept.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Database {
     /// The embedded store in this directory. One process writes; tools may read beside it.
     #[cfg(feature = "sqlite")]
@@ -124,6 +124,13 @@ fn without_password(name: &str) -> String {
     format!("{kind}://{login}{server}")
 }
 
+/// As [`fmt::Display`]: what is debugged is logged, and passwords are not.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({self})")
+    }
+}
+
 /// As people know it, without passwords.
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,6 +188,8 @@ mod tests {
     fn a_database_is_shown_without_its_password() {
         let shown = Database::parse("postgres://me:secret@somewhere:7/games").map(|database| database.to_string());
         assert_eq!(shown.ok().as_deref(), Some("postgres://me@somewhere:7/games"));
+        let debugged = format!("{:?}", Database::parse("postgres://me:secret@somewhere/games"));
+        assert!(!debugged.contains("secret"), "{debugged}");
     }
 
     #[test]

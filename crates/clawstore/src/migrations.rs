@@ -12,9 +12,15 @@ use crate::database::Database;
 
 /// The schema of one database. Every call blocks until the database has answered; from inside and outside of a tokio
 /// context.
-#[derive(Debug)]
 pub struct Migrations {
     options: PgConnectOptions,
+}
+
+/// Without what it connects with: passwords are not logged.
+impl std::fmt::Debug for Migrations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Migrations").finish_non_exhaustive()
+    }
 }
 
 impl Migrations {

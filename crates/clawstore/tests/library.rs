@@ -143,8 +143,8 @@ fn a_second_writer_is_refused_and_readers_are_not() {
 
 #[test]
 fn a_url_is_not_taken_for_a_directory() {
-    let error = Database::parse("postgres://localhost/game").expect_err("not supported");
-    assert!(error.to_string().contains("postgres://"), "{error}");
+    let error = Database::parse("mysql://localhost/game").expect_err("not supported");
+    assert!(error.to_string().contains("give postgres://"), "{error}");
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod support;
 
 mod exit_codes;
 mod inspect;
+mod postgres;
 mod shutdown;
 mod tycoon;

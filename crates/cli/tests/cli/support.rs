@@ -42,7 +42,7 @@ impl Place {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clawstore"));
         command.args(arguments).current_dir(self.0.path());
-        command.env_remove("CLAWSTORE_DB").env_remove("RUST_LOG").stdin(Stdio::null());
+        command.env_remove("CLAWSTORE_DB").env_remove("DATABASE_URL").env_remove("RUST_LOG").stdin(Stdio::null());
         command
     }
 
@@ -60,8 +60,12 @@ impl Place {
     /// Starts a script on the directory `db`.
     pub(crate) fn start(&self, source: &str, options: &[&str]) -> Running {
         self.script("server.luau", source);
-        let arguments = arguments("server.luau", options);
-        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        self.start_command(&arguments("server.luau", options))
+    }
+
+    /// Starts the program here.
+    pub(crate) fn start_command(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Running { child, out, seen: String::new() }
     }
