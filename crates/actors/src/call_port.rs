@@ -12,7 +12,7 @@ use clawstore_core::{CallError, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::Permit;
-use crate::game::Counters;
+use crate::game::{Counters, Game};
 use crate::inbox::{Inbox, VmEvent};
 use crate::slot::Slot;
 
@@ -57,13 +57,37 @@ pub(crate) struct CallPort {
     unsettled: AtomicBool,
     /// The flusher has it: it may be in a batch.
     accepted: bool,
+    /// A read behind writes that must be told what the store says, if the key may not be owned any more by then.
+    confirm: Option<Box<Confirm>>,
+}
+
+/// How a read of an owned key is confirmed.
+#[derive(Debug)]
+struct Confirm {
+    game: Arc<Game>,
+    use_cache: bool,
 }
 
 impl CallPort {
     pub(crate) fn new(reply: ReplyTo, slot: Arc<Slot>, counters: Arc<Counters>, permit: Option<Permit>) -> Self {
         slot.open.fetch_add(1, Ordering::Relaxed);
         counters.call_opened();
-        Self { reply: Some(reply), slot, counters, _permit: permit, unsettled: AtomicBool::new(false), accepted: false }
+        Self {
+            reply: Some(reply),
+            slot,
+            counters,
+            _permit: permit,
+            unsettled: AtomicBool::new(false),
+            accepted: false,
+            confirm: None,
+        }
+    }
+
+    /// The answer of the owner counts only while the key is surely owned (`decisions.md` 9).
+    pub(crate) fn confirm_with(&mut self, game: &Arc<Game>, use_cache: bool) {
+        if game.ownership.is_some() {
+            self.confirm = Some(Box::new(Confirm { game: Arc::clone(game), use_cache }));
+        }
     }
 
     pub(crate) fn slot(&self) -> &Arc<Slot> {
@@ -76,6 +100,13 @@ impl CallPort {
         // A write whose outcome is not known stays one that reads wait for, until it is settled (`decisions.md` 9).
         if !matches!(&result, Err(CallError { outcome: Outcome::Unknown, .. })) {
             self.set_unsettled(false);
+        }
+        if let Some(Confirm { game, use_cache }) = self.confirm.take().map(|confirm| *confirm)
+            && result.is_ok()
+            && !game.may_show_owned(use_cache)
+            && let Some(reply) = self.reply.take()
+        {
+            return game.read_from_store(&self.slot.key, reply);
         }
         if let Some(reply) = self.reply.take() {
             self.counters.call_ended(&result);

@@ -137,9 +137,10 @@ impl Game {
                 return Err(Ok(Reply::Entry(entry)));
             }
             let permit = self.admit(&Request::Get).map_err(|(_, error)| Err(error))?;
-            let caller = CallPort::new(reply(), Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
+            let mut caller = CallPort::new(reply(), Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
             let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
             if self.is_answered_by_owner(slot, state) {
+                caller.confirm_with(self, use_cache);
                 let op = Box::new(Op { writer, at, deadline, request: Request::Get, caller });
                 return Ok(self.deliver(slot, state, Input::Call(op)));
             }
@@ -167,10 +168,27 @@ impl Game {
 
     /// May the value of an owned key be shown without asking the store?
     fn is_surely_owned(&self, state: &SlotState, use_cache: bool) -> bool {
-        let Some(ownership) = &self.ownership else { return true };
-        let now = self.clock.now();
-        let wanted_for_long = state.wanted_since.is_some_and(|since| now.since(since) > WANTED_BEFORE_READ);
-        use_cache && !wanted_for_long && ownership.is_trusted(now)
+        let wanted_for_long =
+            || state.wanted_since.is_some_and(|since| self.clock.now().since(since) > WANTED_BEFORE_READ);
+        self.ownership.is_none() || (self.may_show_owned(use_cache) && !wanted_for_long())
+    }
+
+    /// May owned values be shown without asking the store?
+    pub(crate) fn may_show_owned(&self, use_cache: bool) -> bool {
+        self.ownership.as_ref().is_none_or(|ownership| use_cache && ownership.is_trusted(self.clock.now()))
+    }
+
+    /// Reads what the store has now, whoever owns the key.
+    pub(crate) fn read_from_store(self: &Arc<Self>, key: &EntryKey, reply: ReplyTo) {
+        let permit = match self.admit(&Request::Get) {
+            Ok(permit) => permit,
+            Err((reason, error)) => return self.refuse(reason, error, reply),
+        };
+        self.directory.with_slot(key, |slot, state| {
+            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
+            let deadline = self.clock.now() + self.config.call_deadline;
+            self.board_flight(slot, state, deadline, caller, false);
+        });
     }
 
     /// The durable value, if a read may be answered with it now.

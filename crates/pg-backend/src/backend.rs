@@ -200,9 +200,7 @@ impl HoldLeases for PgBackend {
     }
 
     fn declare_dead(&self, by: Incarnation, seen: Vec<Peer>) -> BackendFuture<'_, ()> {
-        Box::pin(async move {
-            self.control.ask("declaring a death", CALL_DEADLINE, &DeclareDead { by, seen }).await
-        })
+        Box::pin(async move { self.control.ask("declaring a death", CALL_DEADLINE, &DeclareDead { by, seen }).await })
     }
 
     fn acquire(&self, by: Incarnation, requests: Vec<LeaseRequest>) -> BackendFuture<'_, Vec<LeaseAnswer>> {
@@ -220,9 +218,7 @@ impl HoldLeases for PgBackend {
     }
 
     fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
-        Box::pin(async move {
-            self.control.ask("leaving", CALL_DEADLINE, &LeaveIncarnation(incarnation)).await
-        })
+        Box::pin(async move { self.control.ask("leaving", CALL_DEADLINE, &LeaveIncarnation(incarnation)).await })
     }
 }
 

@@ -34,8 +34,10 @@ impl Failure {
     /// Whether the session was found lost, so that a call that may be repeated should be, on a new one.
     pub(crate) fn is_lost_session(&self) -> bool {
         match self {
-            Self::Answered(error) => sqlstate(error).is_none_or(|code| matches!(class(code), "08" | "57" | "25"))
-                && !matches!(sqlstate(error), Some("57014")),
+            Self::Answered(error) => {
+                sqlstate(error).is_none_or(|code| matches!(class(code), "08" | "57" | "25"))
+                    && !matches!(sqlstate(error), Some("57014"))
+            }
             Self::NotConnected(_) | Self::Late { .. } => false,
         }
     }
@@ -49,15 +51,16 @@ impl Failure {
         };
         match self {
             Self::NotConnected(error) => BackendError::new(kind, format_args!("{doing} {fate}: {error}")),
-            Self::Late { sent: false } => {
-                BackendError::new(kind, format_args!("{doing} {fate}: the database did not take the connection in time"))
-            }
+            Self::Late { sent: false } => BackendError::new(
+                kind,
+                format_args!("{doing} {fate}: the database did not take the connection in time"),
+            ),
             Self::Late { sent: true } => {
                 BackendError::new(kind, format_args!("{doing} {fate}: the database did not answer in time"))
             }
             Self::Answered(error) => {
-                let code = sqlstate(error).unwrap_or("no code");
-                BackendError::new(kind, format_args!("{doing} {fate}: {error} ({code})"))
+                let code = sqlstate(error).unwrap_or("connection");
+                BackendError::new(kind, format_args!("{doing} {fate}: {} ({code})", text(error)))
             }
         }
     }
@@ -98,6 +101,11 @@ impl Failure {
 /// The code of an error that the server answered with.
 pub(crate) fn sqlstate(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error()?.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code)
+}
+
+/// What the server said, without where in our statement.
+pub(crate) fn text(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 /// The first two characters of a code.

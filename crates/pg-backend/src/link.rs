@@ -35,7 +35,12 @@ impl Link {
     }
 
     /// Asks what may be asked twice: a session that turns out to be lost is replaced, once.
-    pub(crate) async fn ask<C: Call>(&self, doing: &str, deadline: Duration, call: &C) -> Result<C::Answer, BackendError> {
+    pub(crate) async fn ask<C: Call>(
+        &self,
+        doing: &str,
+        deadline: Duration,
+        call: &C,
+    ) -> Result<C::Answer, BackendError> {
         let mut sent = false;
         let attempts = async {
             match self.attempt(&mut sent, call).await {

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::durability::{Durability, Shown};
-use crate::failure::{class, sqlstate};
+use crate::failure::{class, sqlstate, text};
 use crate::link::within;
 use crate::open_error::OpenError;
 
@@ -77,7 +77,8 @@ async fn open_now(
     purpose: Purpose,
     must_be_durable: bool,
 ) -> Result<(PgConnection, Durability), OpenError> {
-    let mut options = options.clone().disable_statement_logging().options(SETTINGS).options(purpose.settings().to_vec());
+    let mut options =
+        options.clone().disable_statement_logging().options(SETTINGS).options(purpose.settings().to_vec());
     if options.get_application_name().is_none() {
         options = options.application_name("clawstore");
     }
@@ -106,7 +107,7 @@ fn server(options: &PgConnectOptions) -> String {
 
 /// Why a session was not opened, or a statement of opening failed.
 pub(crate) fn open_error(options: &PgConnectOptions, error: sqlx::Error) -> OpenError {
-    let detail = error.to_string();
+    let detail = text(&error);
     let Some(code) = sqlstate(&error) else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {

@@ -62,7 +62,9 @@ pub(crate) async fn find_stores<'a>(
     let unknown = Unknown::new(stores.clone().zip(&found).filter(|(_, id)| id.is_none()).map(|(store, _)| store));
     let asked = unknown.find(session).await?;
     for (store, id) in stores.zip(&mut found) {
-        if id.is_none() && let Some(new) = asked.get(&identity(store)) {
+        if id.is_none()
+            && let Some(new) = asked.get(&identity(store))
+        {
             *id = Some(*new);
             ids.remember(store, *new);
         }

@@ -89,6 +89,12 @@ impl Config {
         Self { name: "three", budget: Budget { ops: 3, ..calm }, ..Self::full() }
     }
 
+    /// Four faults around an acquisition that takes three attempts: what a new owner is shown must be durable too.
+    pub const fn takeover() -> Self {
+        let budget = Budget { sends: 2, faults: 4, false_deaths: 0, timeouts: 0, ..Self::full().budget };
+        Self { name: "takeover", budget, ..Self::full() }
+    }
+
     /// Little of everything: for the tests that run with every change.
     pub const fn small() -> Self {
         let budget = Budget { reads: 0, cancels: 0, kills: 0, timeouts: 0, asks: 2, sends: 2, ..Self::full().budget };

@@ -109,7 +109,8 @@ fn end_batch(config: &Config, state: &State, now: &Tables, at: usize, out: &mut 
 }
 
 /// Step 5. Never waits for a lock. Free is: no owner, a dead owner, the same fence, or the asker's own lease, which it lost
-/// track of (a lost answer that it did not ask for again).
+/// track of (a lost answer that it did not ask for again). A repeated acquisition commits as well: answered without, it shows a
+/// value that a failover may take back.
 fn acquire(config: &Config, state: &State, now: &Tables, at: usize, out: &mut Steps) {
     let request = state.net[at];
     if now.is_dead(request.incarnation) {

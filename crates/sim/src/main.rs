@@ -62,7 +62,14 @@ fn configs(arguments: &Arguments) -> Result<Vec<Config>> {
     let mut configs = match (arguments.all_mutants, arguments.small) {
         (true, _) => Vec::new(),
         (_, true) => return Ok(vec![Config::small()]),
-        _ => vec![Config::full(), Config::storm(), Config::three(), Config::only_fence(), Config::only_version()],
+        _ => vec![
+            Config::full(),
+            Config::storm(),
+            Config::takeover(),
+            Config::three(),
+            Config::only_fence(),
+            Config::only_version(),
+        ],
     };
     configs.extend(Mutant::ALL.map(Config::broken));
     Ok(configs)

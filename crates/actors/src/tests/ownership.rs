@@ -191,3 +191,24 @@ async fn a_shutdown_frees_all_keys_at_once() {
     assert!(memory.alive().iter().all(|peer| peer.incarnation != me));
     assert_eq!(number(soon(b.call("k", increment(1))).await), Some(2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uncached_read_behind_a_write_is_confirmed_by_the_store() {
+    let (_, a, _b) = pair().await;
+    soon(a.call("k", set(1))).await.unwrap();
+    a.gate.hold();
+    let call = |uncached: bool| {
+        let game = Arc::clone(&a.game);
+        let key = key_of("k");
+        Handle::current().spawn(async move {
+            number(if uncached { game.call_uncached(&key).await } else { game.call(&key, increment(1)).await })
+        })
+    };
+    let write = call(false);
+    soon(a.gate.wait_commits_started(2)).await;
+    let before = a.gate.keys_read();
+    let read = call(true);
+    a.gate.release();
+    assert_eq!((soon(write).await.unwrap(), soon(read).await.unwrap()), (Some(2), Some(2)));
+    assert_eq!(a.gate.keys_read(), before + 1);
+}

@@ -1,10 +1,17 @@
 //! Batches that are refused, that hang, and whose answer is lost.
 
-use clawstore_core::backend::{BackendErrorKind, CommitBatches, ReadEntries, RowOutcome};
-use clawstore_core::{Entry, EntryKey};
-use clawstore_testkit::postgres::Database;
+use std::sync::Arc;
 
-use crate::support::{ask, batch, block_on, connect, first, key, next, open_here, own, row, run, until, value, write_new};
+use clawstore_core::Entry;
+use clawstore_core::backend::{
+    BackendError, BackendErrorKind, BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome,
+};
+use clawstore_postgres::PgBackend;
+use clawstore_testkit::postgres::Database;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use crate::support::{batch, block_on, connect, first, key, next, open_here, own, row, run, until, value, write_new};
 
 /// One row that a CHECK refuses spoils its batch, whose number stays free for the others.
 #[test]
@@ -47,7 +54,8 @@ fn a_key_twice_in_one_batch_is_invalid() {
     block_on(async {
         let backend = open_here(&database).await;
         own(&backend, &[key("k")]).await;
-        let twice = vec![row(&key("k"), 0, &first("1")), row(&key("j"), 0, &first("1")), row(&key("k"), 0, &first("2"))];
+        let twice =
+            vec![row(&key("k"), 0, &first("1")), row(&key("j"), 0, &first("1")), row(&key("k"), 0, &first("2"))];
         let error = backend.commit_batch(batch(1, twice)).await.unwrap_err();
         assert_eq!(error.kind, BackendErrorKind::Invalid);
     });
@@ -72,61 +80,83 @@ fn a_missing_partition_is_not_the_fault_of_the_batch() {
     });
 }
 
-const HANGS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
-                     AND wait_event_type = 'Lock' AND query LIKE '%commit_batch_v1%')";
+/// Sessions in whose batch somebody else's lock is waited for.
+const HANGING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND wait_event_type = 'Lock' AND query LIKE '%commit_batch_v1%'";
 
-/// Sends a batch that hangs on a row that `holder` has locked, and forgets it, as a missed deadline does.
-async fn send_and_forget(
-    backend: &clawstore_postgres::PgBackend,
-    holder: &mut sqlx::postgres::PgConnection,
-    keys: &[EntryKey],
-) {
-    run(holder, "BEGIN; SELECT FROM clawstore.entry WHERE key = 'k' FOR UPDATE").await;
-    let rows = keys.iter().map(|key| row(key, 0, &first("1"))).collect();
-    tokio::select! {
-        answer = backend.commit_batch(batch(1, rows)) => panic!("it must hang: {answer:?}"),
-        () = until(holder, HANGS) => {}
+/// A lane whose first attempt at a batch hangs on a row, and that has a second connection to send it again.
+struct Hanging<'a> {
+    first: BackendFuture<'a, Vec<RowOutcome>>,
+    again: PgBackend,
+    batch: Arc<Batch>,
+    /// Holds the row until it commits.
+    holder: PgConnection,
+    watcher: PgConnection,
+}
+
+impl<'a> Hanging<'a> {
+    /// One row is owned, the other is not.
+    async fn start(database: &Database, backend: &'a PgBackend) -> Self {
+        let (mut holder, mut watcher) = (connect(database).await, connect(database).await);
+        own(backend, &[key("k")]).await;
+        run(&mut holder, "BEGIN; SELECT FROM clawstore.entry WHERE key = 'k' FOR UPDATE").await;
+        let batch = batch(1, vec![row(&key("k"), 0, &first("1")), row(&key("j"), 0, &first("1"))]);
+        let mut first = backend.commit_batch(Arc::clone(&batch));
+        tokio::select! {
+            answer = &mut first => panic!("it must hang: {answer:?}"),
+            () = until(&mut watcher, HANGING, 1) => {}
+        }
+        Self { first, again: open_here(database).await, batch, holder, watcher }
+    }
+
+    async fn send_again(&self) -> Result<Vec<RowOutcome>, BackendError> {
+        self.again.commit_batch(Arc::clone(&self.batch)).await
+    }
+
+    async fn let_go(&mut self) {
+        run(&mut self.holder, "COMMIT").await;
+    }
+
+    async fn ask_lane(&mut self, column: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT {column} FROM clawstore.lane WHERE lane = 0"));
+        sqlx::query_scalar(sql).fetch_one(&mut self.watcher).await.unwrap()
     }
 }
 
-/// The first attempt commits after its sender has gone: the second is told so, and applies nothing (I7).
+const COMMITTED: [RowOutcome; 2] = [RowOutcome::Committed, RowOutcome::Fenced];
+
+/// The first attempt commits unseen: the second is told what that one would have been told, and applies nothing (I7).
 #[test]
 fn a_batch_that_commits_unseen_is_answered_when_it_is_sent_again() {
     let database = Database::create();
     block_on(async {
-        let (backend, mut holder) = (open_here(&database).await, connect(&database).await);
-        let keys = [key("k"), key("j")];
-        own(&backend, &keys[..1]).await;
-        send_and_forget(&backend, &mut holder, &keys).await;
-        run(&mut holder, "COMMIT").await;
-        until(&mut holder, "SELECT seq = 1 FROM clawstore.lane WHERE lane = 0").await;
-        let again = batch(1, keys.iter().map(|key| row(key, 0, &first("1"))).collect());
-        let answer = Ok(vec![RowOutcome::Committed, RowOutcome::Fenced]);
-        assert_eq!(backend.commit_batch(again).await, answer, "as the first attempt would have answered");
-        assert_eq!(ask::<i64>(&mut holder, "SELECT bumps FROM clawstore.lane WHERE lane = 0").await, 1);
-        assert_eq!(backend.read_entries(keys.to_vec()).await, Ok(vec![first("1"), Entry::default()]));
+        let backend = open_here(&database).await;
+        let mut hanging = Hanging::start(&database, &backend).await;
+        hanging.let_go().await;
+        until(&mut hanging.watcher, "SELECT seq FROM clawstore.lane WHERE lane = 0", 1).await;
+        assert_eq!(hanging.send_again().await, Ok(COMMITTED.to_vec()));
+        assert_eq!(hanging.ask_lane("bumps").await, 1, "its answer stands behind the batch in the log");
+        drop(hanging);
+        assert_eq!(backend.read_entries(vec![key("k"), key("j")]).await, Ok(vec![first("1"), Entry::default()]));
     });
 }
 
-/// The first attempt still hangs when the second arrives: that one waits for it, and is told the same.
+/// The first attempt still hangs when the second arrives: that one waits for it.
 #[test]
 fn a_batch_sent_again_waits_for_the_attempt_before_it() {
     let database = Database::create();
     block_on(async {
-        let (backend, mut holder) = (open_here(&database).await, connect(&database).await);
-        let keys = [key("k")];
-        own(&backend, &keys).await;
-        send_and_forget(&backend, &mut holder, &keys).await;
-        let both_hang = "SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database() \
-                         AND wait_event_type = 'Lock' AND query LIKE '%commit_batch_v1%'";
-        let release = async {
-            until(&mut holder, both_hang).await;
-            run(&mut holder, "COMMIT").await;
+        let backend = open_here(&database).await;
+        let mut hanging = Hanging::start(&database, &backend).await;
+        let again = hanging.again.commit_batch(Arc::clone(&hanging.batch));
+        let let_go = async {
+            until(&mut hanging.watcher, HANGING, 2).await;
+            run(&mut hanging.holder, "COMMIT").await;
         };
-        let again = batch(1, vec![row(&keys[0], 0, &first("1"))]);
-        let (answer, ()) = tokio::join!(backend.commit_batch(again), release);
-        assert_eq!(answer, Ok(vec![RowOutcome::Committed]));
-        assert_eq!(ask::<i64>(&mut holder, "SELECT bumps FROM clawstore.lane WHERE lane = 0").await, 1);
+        let (answer, ()) = tokio::join!(again, let_go);
+        assert_eq!(answer, Ok(COMMITTED.to_vec()));
+        assert_eq!(hanging.first.as_mut().await, Ok(COMMITTED.to_vec()));
+        assert_eq!(hanging.ask_lane("bumps").await, 1);
     });
 }
 
@@ -135,17 +165,17 @@ fn a_batch_sent_again_waits_for_the_attempt_before_it() {
 fn a_batch_that_was_lost_commits_when_it_is_sent_again() {
     let database = Database::create();
     block_on(async {
-        let (backend, mut holder) = (open_here(&database).await, connect(&database).await);
-        let keys = [key("k")];
-        own(&backend, &keys).await;
-        send_and_forget(&backend, &mut holder, &keys).await;
-        run(&mut holder, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() \
-                          AND query LIKE '%commit_batch_v1%' AND pid <> pg_backend_pid(); COMMIT")
-        .await;
-        assert_eq!(ask::<i64>(&mut holder, "SELECT seq FROM clawstore.lane WHERE lane = 0").await, 0);
-        let again = batch(1, vec![row(&keys[0], 0, &first("1"))]);
-        assert_eq!(backend.commit_batch(again).await, Ok(vec![RowOutcome::Committed]));
-        assert_eq!(ask::<i64>(&mut holder, "SELECT bumps FROM clawstore.lane WHERE lane = 0").await, 0);
+        let backend = open_here(&database).await;
+        let mut hanging = Hanging::start(&database, &backend).await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND wait_event_type = 'Lock' AND query LIKE '%commit_batch_v1%'";
+        run(&mut hanging.watcher, end).await;
+        let error = hanging.first.as_mut().await.unwrap_err();
+        assert_eq!(error.kind, BackendErrorKind::Unknown, "{error}");
+        hanging.let_go().await;
+        assert_eq!(hanging.ask_lane("seq").await, 0);
+        assert_eq!(hanging.send_again().await, Ok(COMMITTED.to_vec()));
+        assert_eq!(hanging.ask_lane("bumps").await, 0);
     });
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use clawstore_core::backend::{Backend, BackendErrorKind, Batch, Beat, CommitBatches, HoldLeases, LaneId, ReadEntries, RowOutcome, ScanEntries};
+use clawstore_core::backend::{
+    Backend, BackendErrorKind, Batch, Beat, CommitBatches, LaneId, ReadEntries, RowOutcome, ScanEntries,
+};
 use clawstore_testkit::postgres::Database;
 use sqlx::postgres::PgConnection;
 
-use crate::support::{ME, ask, batch, block_on, connect, first, key, open_here, own, row, run, write_new};
+use crate::support::{ME, ask, batch, block_on, connect, first, key, next, open_here, own, row, run, until, write_new};
 
 /// Ends every other connection to the database, as an operator or a restart does.
 async fn end_the_others(session: &mut PgConnection) {
@@ -39,7 +41,7 @@ fn four_connections_at_most() {
         tokio::join!(calls(), calls(), calls(), calls(), calls(), calls());
         assert_eq!(ask::<i64>(&mut other, count).await, 4);
         backend.close().await;
-        while ask::<i64>(&mut other, count).await > 0 {}
+        until(&mut other, count, 0).await;
     });
 }
 
@@ -79,11 +81,12 @@ fn a_call_that_is_dropped_leaves_nothing_behind() {
     block_on(async {
         let (backend, mut other) = (open_here(&database).await, connect(&database).await);
         write_new(&backend, &[key("k")], &first("1")).await;
+        const HANGING: &str =
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'clawstore.entry'::regclass";
         run(&mut other, "BEGIN; LOCK TABLE clawstore.entry IN ACCESS EXCLUSIVE MODE").await;
         tokio::select! {
             answer = backend.read_entries(vec![key("k")]) => panic!("it must hang: {answer:?}"),
-            () = crate::support::until(&mut other, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted \
-                                                    AND relation = 'clawstore.entry'::regclass)") => {}
+            () = until(&mut other, HANGING, 1) => {}
         }
         run(&mut other, "COMMIT").await;
         assert_eq!(backend.read_entries(vec![key("k")]).await, Ok(vec![first("1")]));
@@ -102,7 +105,7 @@ fn a_read_that_gets_no_lock_is_unavailable() {
         assert_eq!(error.kind, BackendErrorKind::Unavailable, "{error}");
         run(&mut other, "COMMIT").await;
         own(&backend, &[key("k")]).await;
-        let rows = vec![row(&key("k"), 1, &crate::support::next(&first("1"), None))];
+        let rows = vec![row(&key("k"), 1, &next(&first("1"), None))];
         assert_eq!(backend.commit_batch(batch(2, rows)).await, Ok(vec![RowOutcome::Committed]));
     });
 }

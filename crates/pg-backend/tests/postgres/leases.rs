@@ -1,6 +1,6 @@
 //! Leases as the tables show them.
 
-use clawstore_core::backend::{Backend, Fence, HoldLeases, Incarnation, LeaseAnswer, LeaseRequest, ReadEntries};
+use clawstore_core::backend::{Backend, Fence, Incarnation, LeaseAnswer, LeaseRequest, ReadEntries};
 use clawstore_core::{EntryKey, GameId, StoreId, StoreKind};
 use clawstore_testkit::postgres::Database;
 

@@ -7,10 +7,15 @@ use clawstore_testkit::postgres::Database;
 use crate::support::{block_on, first, key, open_here, options, write_new};
 
 /// Tables that are left when everything is undone: the table of migrations itself.
-const TABLES: &str = "SELECT string_agg(table_name, ' ') FROM information_schema.tables WHERE table_schema = 'clawstore'";
+const TABLES: &str =
+    "SELECT string_agg(table_name, ' ') FROM information_schema.tables WHERE table_schema = 'clawstore'";
 
 async fn open_error(database: &Database, migrate: bool) -> OpenError {
-    let settings = { let mut settings = PgSettings::default(); settings.migrate = migrate; settings };
+    let settings = {
+        let mut settings = PgSettings::default();
+        settings.migrate = migrate;
+        settings
+    };
     PgBackend::open(options(database), settings).await.unwrap_err()
 }
 
@@ -45,10 +50,12 @@ fn up_down_and_up_again_with_data() {
 #[test]
 fn ten_processes_start_at_once_on_an_empty_database() {
     let database = Database::create();
-    let start = || std::thread::scope(|scope| {
-        let starts: Vec<_> = (0..10).map(|_| scope.spawn(|| block_on(open_here(&database)))).collect();
-        starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
-    });
+    let start = || {
+        std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..10).map(|_| scope.spawn(|| block_on(open_here(&database)))).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
     assert_eq!(start().len(), 10);
     assert_eq!(database.psql("SELECT count(*) FROM clawstore.migration").unwrap().trim(), "1");
 }

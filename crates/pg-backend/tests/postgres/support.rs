@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, Batch, BatchRow, CommitBatches, Fence, HoldLeases, Incarnation, LaneId, LeaseAnswer, LeaseRequest,
+    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseAnswer, LeaseRequest,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -48,9 +48,9 @@ where
     sqlx::query_scalar(sql).fetch_one(session).await.unwrap()
 }
 
-/// Asks until the answer is yes. Each question is a round trip to the server, which does something else meanwhile.
-pub(crate) async fn until(session: &mut PgConnection, sql: &'static str) {
-    while !ask::<bool>(session, sql).await {}
+/// Asks until this is the answer. Each question is a round trip to the server, which does something else meanwhile.
+pub(crate) async fn until(session: &mut PgConnection, sql: &'static str, answer: i64) {
+    while ask::<i64>(session, sql).await != answer {}
 }
 
 pub(crate) async fn run(session: &mut PgConnection, sql: &'static str) {

@@ -42,7 +42,10 @@ fn the_view_shows_what_is_stored() {
         1|standard|Coins|global|c|1|1970-01-01 00:00:01+00|f||t|t|alive
         1|standard|Coins|global|gone|1|1970-01-01 00:00:01+00|t||t|t|alive
     "#]]
-    .assert_eq(&format!("{}\n", database.psql(&format!("SET timezone = 'UTC'; {sql}")).unwrap().trim().trim_start_matches("SET\n")));
+    .assert_eq(&format!(
+        "{}\n",
+        database.psql(&format!("SET timezone = 'UTC'; {sql}")).unwrap().trim().trim_start_matches("SET\n")
+    ));
 }
 
 /// Fourteen days ahead, thirty back; a lock that is not to be had puts it off.
