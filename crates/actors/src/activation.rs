@@ -20,7 +20,7 @@ use crate::flusher::FlusherMsg;
 use crate::game::Game;
 use crate::key_actor::KeyActor;
 use crate::metric_definitions::{ACTIVATIONS_TOTAL, ACTIVE_KEYS, TRACE_KEYS};
-use crate::session_lock::Grant;
+use crate::ownership::Grant;
 use crate::slot::{Activation, KeyMsg, Slot, SlotState};
 
 /// A key's durable state, and the lease that it was read with, if there are leases.

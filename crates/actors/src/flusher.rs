@@ -23,7 +23,7 @@ use crate::directory::Directory;
 use crate::game::Latency;
 use crate::lane::LaneMsg;
 use crate::metric_definitions::FENCED_ROWS_TOTAL;
-use crate::session_lock::Ownership;
+use crate::ownership::Ownership;
 use crate::slot::{Activation, Slot};
 
 /// Rows that wait for a batch from which on a game is crowded (`core::turns`; see `docs/PERFORMANCE.md`).

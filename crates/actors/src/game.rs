@@ -25,10 +25,10 @@ use crate::flusher::{FlusherActor, FlusherMsg};
 use crate::key_supervisor::KeySupervisor;
 use crate::lane::LaneMsg;
 use crate::metric_definitions::{CALLS_TOTAL, DURABLE_SECONDS};
+use crate::ownership::Ownership;
 use crate::process::{Config, DrainReport, Process};
 use crate::reads::Reader;
 use crate::server::{Server, ServerIdentity};
-use crate::session_lock::Ownership;
 use crate::slot::{Activation, Slot};
 
 /// Counts of a game's calls.

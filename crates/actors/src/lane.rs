@@ -27,7 +27,7 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::flusher::FlusherMsg;
 use crate::metric_definitions::{BATCH_FAILURES_TOTAL, BATCH_ROWS, COMMIT_SECONDS, TRACE_BATCHES};
-use crate::session_lock::Ownership;
+use crate::ownership::Ownership;
 
 type CommitResult = Result<Vec<RowOutcome>, BackendError>;
 

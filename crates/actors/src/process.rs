@@ -24,8 +24,9 @@ use crate::admission::Permits;
 use crate::game::Game;
 use crate::lane::{LaneActor, LaneMsg};
 use crate::metric_definitions::TRACE_BATCHES;
+use crate::ownership::Ownership;
 use crate::reads::Reader;
-use crate::session_lock::{self, Ownership};
+use crate::session_lock;
 
 /// Settings with their defaults (`decisions.md` 23).
 #[derive(Debug, Clone)]

@@ -5,9 +5,8 @@
 //! when an idle key's lease is given back (`passivation`).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use clawstore_core::backend::{
     Backend, BackendError, BackendErrorKind, Beat, BeatAnswer, Fence, HoldLeases, Incarnation, LeaseAnswer,
@@ -17,7 +16,7 @@ use clawstore_core::clock::{Clock, Moment};
 use clawstore_core::entropy::Entropy;
 use clawstore_core::key_machine::Input;
 use clawstore_core::lease::{LeaseEffect, Leases};
-use clawstore_core::limits::{HOLD_MIN, TRUST_AFTER_BEAT};
+use clawstore_core::limits::HOLD_MIN;
 use clawstore_core::{Entry, EntryKey, GameId};
 use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -27,17 +26,9 @@ use tokio::task::JoinHandle;
 use crate::game::Game;
 use crate::lane::LaneMsg;
 use crate::metric_definitions::{ACQUISITIONS_TOTAL, HAND_OVERS_TOTAL, INCARNATIONS_TOTAL, TRACE_LEASES};
+use crate::ownership::{Grant, Ownership, Standing, nanos};
 use crate::process::StartError;
 use crate::slot::{Activation, Slot};
-
-/// A key that is owned.
-#[derive(Debug)]
-pub(crate) struct Grant {
-    pub(crate) entry: Entry,
-    pub(crate) fence: Fence,
-    /// Whose lease it is: it counts while this is the process's incarnation.
-    pub(crate) incarnation: Incarnation,
-}
 
 /// A key that is asked for, and the activation that waits for it.
 #[derive(Debug)]
@@ -49,7 +40,7 @@ pub(crate) struct Want {
     pub(crate) reply: oneshot::Sender<Result<Grant, BackendError>>,
 }
 
-type Answer<T> = Result<T, BackendError>;
+pub(crate) type Answer<T> = Result<T, BackendError>;
 
 #[derive(Debug)]
 pub(crate) enum SessionMsg {
@@ -82,94 +73,6 @@ pub(crate) enum SessionMsg {
     DeclaredDead(Vec<Peer>, Answer<()>),
 }
 
-/// What the session lock knows, for those who cannot wait for a message.
-#[derive(Debug, Default)]
-struct Standing {
-    /// 0 while there is none.
-    incarnation: AtomicU64,
-    /// Nanoseconds of the process's clock until which owned values may be shown.
-    trusted_until: AtomicU64,
-}
-
-/// What games see of the process's leases.
-#[derive(Debug)]
-pub(crate) struct Ownership {
-    session: ActorRef<SessionMsg>,
-    standing: Arc<Standing>,
-}
-
-impl Ownership {
-    /// May a value that is owned be shown without asking the store (`ownership-protocol.md` A8)?
-    pub(crate) fn is_trusted(&self, now: Moment) -> bool {
-        nanos(now) < self.standing.trusted_until.load(Ordering::Acquire)
-    }
-
-    /// When owned values were surely the stored ones: at the last beat that succeeded nobody else had the keys. `None` while there
-    /// is no incarnation.
-    pub(crate) fn owned_at(&self) -> Option<Moment> {
-        let until = Duration::from_nanos(self.standing.trusted_until.load(Ordering::Acquire));
-        until.checked_sub(TRUST_AFTER_BEAT).map(Moment::after_start)
-    }
-
-    /// The process's incarnation; 0 while there is none.
-    pub(crate) fn incarnation(&self) -> Incarnation {
-        Incarnation(self.standing.incarnation.load(Ordering::Acquire))
-    }
-
-    /// Is this the process's incarnation?
-    pub(crate) fn is_current(&self, incarnation: Incarnation) -> bool {
-        self.incarnation() == incarnation
-    }
-
-    /// Waits until the key is owned. `None`: its activation is not wanted any more, or the process ends.
-    pub(crate) async fn acquire(
-        &self,
-        slot: &Arc<Slot>,
-        generation: u64,
-        fence: Option<Fence>,
-    ) -> Option<Answer<Grant>> {
-        let (reply, answer) = oneshot::channel();
-        let want = Want { slot: Arc::clone(slot), generation, fence, reply };
-        self.session.cast(SessionMsg::Want(want)).ok()?;
-        answer.await.ok()
-    }
-
-    pub(crate) fn give_back(&self, key: EntryKey, fence: Fence, wanted: bool) {
-        // A session that has ended has given back everything.
-        let _ = self.session.cast(SessionMsg::GiveBack { key, fence, wanted });
-    }
-
-    pub(crate) fn wanted(&self, key: EntryKey) {
-        let _ = self.session.cast(SessionMsg::Wanted(key));
-    }
-
-    pub(crate) fn over(&self, incarnation: Incarnation) {
-        let _ = self.session.cast(SessionMsg::Over(incarnation));
-    }
-
-    pub(crate) fn tell_lane(&self, lane: ActorRef<LaneMsg>) {
-        let _ = self.session.cast(SessionMsg::Lane(lane));
-    }
-
-    pub(crate) fn register(&self, game: GameId, weak: Weak<Game>) {
-        let _ = self.session.cast(SessionMsg::Register(game, weak));
-    }
-
-    /// Ends the incarnation in order; waits at most `patience`.
-    pub(crate) async fn leave(&self, patience: Duration) {
-        let (left, wait) = oneshot::channel();
-        if self.session.cast(SessionMsg::Leave(left)).is_ok() {
-            // Without an answer the leases end as those of the dead do.
-            let _ = crate::client::timeout_at(tokio::time::Instant::now() + patience, wait).await;
-        }
-        self.session.stop(None);
-    }
-}
-
-fn nanos(moment: Moment) -> u64 {
-    u64::try_from(moment.since(Moment::default()).as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// Makes a first incarnation known and starts the session lock of the process.
 pub(crate) async fn start(
     backend: &Arc<dyn Backend>,
@@ -182,7 +85,7 @@ pub(crate) async fn start(
     let (standing, games) = (Arc::new(Standing::default()), HashMap::new());
     standing.incarnation.store(me.0, Ordering::Release);
     let (leases, effects) = Leases::start(me, sent);
-    let state = SessionState { leases, lane: None, games, requests: HashMap::new(), armed: None };
+    let state = SessionState { leases, lane: None, games, requests: HashMap::new(), armed: None, beats_fail: false };
     let (backend, clock, entropy) = (Arc::clone(backend), Arc::clone(clock), Arc::clone(entropy));
     let actor = SessionLockActor { backend, clock, entropy, standing: Arc::clone(&standing) };
     let (session, ended) = Actor::spawn(None, actor, (state, effects)).await?;
@@ -208,6 +111,8 @@ pub(crate) struct SessionState {
     requests: HashMap<EntryKey, Want>,
     /// A tick will come then.
     armed: Option<Moment>,
+    /// The last beat failed, and it was said.
+    beats_fail: bool,
 }
 
 impl SessionState {
@@ -471,8 +376,12 @@ impl SessionLockActor {
     fn answered(&self, state: &mut SessionState, now: Moment, answer: SessionMsg) -> Vec<LeaseEffect> {
         match answer {
             SessionMsg::Beaten(sent, beat, answer) => {
-                if let Err(error) = &answer {
-                    tracing::warn!(target: TRACE_LEASES, %error, "a beat did not arrive");
+                match (&answer, std::mem::replace(&mut state.beats_fail, answer.is_err())) {
+                    (Err(error), false) => {
+                        tracing::warn!(target: TRACE_LEASES, %error, "a beat did not arrive; trying again until one does");
+                    }
+                    (Ok(_), true) => tracing::warn!(target: TRACE_LEASES, "beats arrive again"),
+                    _ => {}
                 }
                 state.leases.beaten(now, sent, &beat, answer)
             }

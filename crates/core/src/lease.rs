@@ -1,12 +1,13 @@
 //! Who owns which key, and who is alive, as one process sees it (`ownership-protocol.md` §2.2).
 //!
-//! Owns: which leases are asked for, when, and how many at once; when a process that does not move is declared dead; when
+//! Owns: what is due when: beats, deaths, releases, asking (`acquisition`); when a process that does not move is declared dead; when
 //! this process beats, and what follows from a beat that fails or says that it was declared dead itself; giving leases
 //! back. Does not own: what a lease is used for (`key_machine`), fences and incarnations (drawn by the shell), the store.
 //!
 //! Liveness is a hint and no part of the safety argument: a wrong death costs an acquisition, never data. Writes are
 //! refused by their fence, row by row.
 
+mod acquisition;
 mod peers;
 
 use std::collections::{HashMap, VecDeque};
@@ -14,15 +15,12 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
-use crate::backend::{
-    BackendError, BackendErrorKind, Beat, BeatAnswer, Fence, Incarnation, LeaseAnswer, LeaseRequest, Peer,
-};
+use crate::backend::{BackendError, BackendErrorKind, Beat, BeatAnswer, Fence, Incarnation, LeaseRequest, Peer};
 use crate::clock::Moment;
 use crate::entry::Entry;
 use crate::entry_key::EntryKey;
-use crate::limits::{
-    ACQUIRE_EAGER, ACQUIRE_PAUSE, BEAT_EVERY, BUSY_PAUSE, COOLING, LEASES_PER_CALL_MAX, RETRY_PAUSE, TRUST_AFTER_BEAT,
-};
+use crate::limits::{BEAT_EVERY, COOLING, LEASES_PER_CALL_MAX, RETRY_PAUSE, TRUST_AFTER_BEAT};
+use acquisition::{Turn, Waiting};
 use peers::Peers;
 
 /// What the shell must do.
@@ -48,28 +46,6 @@ pub enum LeaseEffect {
     TrustUntil(Moment),
     /// This incarnation is over: no lease of it counts any more.
     Over,
-}
-
-/// A key that is asked for.
-#[derive(Debug)]
-struct Waiting {
-    fence: Fence,
-    /// When it was first found in other hands.
-    held_since: Option<Moment>,
-    blocked_by: Option<Incarnation>,
-    turn: Turn,
-    /// A call with others was refused as a whole: it is asked for alone.
-    alone: bool,
-}
-
-/// When a key is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// It stands in `ready`, or waits for its release.
-    Ready,
-    /// It is in the call on its way.
-    Asked,
-    At(Moment),
 }
 
 /// The leases of one process.
@@ -190,24 +166,6 @@ impl Leases {
         self.next_poll = Some(self.next_poll.map_or(at, |next| next.min(at)));
     }
 
-    /// Readies all keys whose time has come: they are asked for in one call.
-    fn poll(&mut self, now: Moment) {
-        self.next_poll = None;
-        self.cooling.retain(|_, until| *until > now);
-        let mut next = None;
-        for (key, waiting) in &mut self.waiting {
-            match waiting.turn {
-                Turn::At(at) if at <= now => {
-                    waiting.turn = Turn::Ready;
-                    self.ready.push_back(key.clone());
-                }
-                Turn::At(at) => next = Some(next.map_or(at, |next: Moment| next.min(at))),
-                Turn::Ready | Turn::Asked => {}
-            }
-        }
-        self.next_poll = next;
-    }
-
     fn release(&mut self, now: Moment, me: Incarnation) -> Option<LeaseEffect> {
         if self.release_in_flight || self.releasing.is_empty() || self.release_at.is_some_and(|at| at > now) {
             return None;
@@ -216,121 +174,6 @@ impl Leases {
         self.release_at = None;
         let leases = self.releasing.iter().take(LEASES_PER_CALL_MAX);
         Some(LeaseEffect::Release(me, leases.map(|(key, &fence)| LeaseRequest { key: key.clone(), fence }).collect()))
-    }
-
-    fn acquire(&mut self, now: Moment, me: Incarnation) -> Option<LeaseEffect> {
-        if self.is_acquiring || self.acquire_pause.is_some_and(|until| until > now) {
-            return None;
-        }
-        self.acquire_pause = None;
-        let mut requests: Vec<LeaseRequest> = Vec::new();
-        let mut later = VecDeque::new();
-        while let Some(key) = self.ready.pop_front() {
-            let Some(waiting) = self.waiting.get_mut(&key) else { continue };
-            // What is being given back goes on when that has been done.
-            if waiting.turn != Turn::Ready || self.releasing.contains_key(&key) {
-                continue;
-            }
-            if waiting.alone && !requests.is_empty() {
-                later.push_back(key);
-                continue;
-            }
-            waiting.turn = Turn::Asked;
-            requests.push(LeaseRequest { key, fence: waiting.fence });
-            if waiting.alone || requests.len() == LEASES_PER_CALL_MAX {
-                break;
-            }
-        }
-        self.ready.append(&mut later);
-        self.is_acquiring = !requests.is_empty();
-        self.is_acquiring.then_some(LeaseEffect::Acquire(me, requests))
-    }
-
-    /// The answer to `Acquire`.
-    pub fn acquired(
-        &mut self,
-        now: Moment,
-        by: Incarnation,
-        requests: Vec<LeaseRequest>,
-        result: Result<Vec<LeaseAnswer>, BackendError>,
-    ) -> Vec<LeaseEffect> {
-        self.is_acquiring = false;
-        match result {
-            // Granted to an incarnation that is over: it is asked for again.
-            _ if self.me != Some(by) => self.ask_again(now, &requests, now),
-            Ok(answers) if answers.len() == requests.len() => {
-                self.acquire_attempts = 0;
-                let answers = requests.into_iter().zip(answers);
-                return answers.filter_map(|(request, answer)| self.answered(now, request, answer)).collect();
-            }
-            Ok(_) => {
-                let error = BackendError::new(BackendErrorKind::Internal, "The store's answer was not complete.");
-                return self.refused(&requests, &error);
-            }
-            Err(error) => match error.kind {
-                BackendErrorKind::Over => {
-                    self.ask_again(now, &requests, now);
-                    return self.over(now, by);
-                }
-                BackendErrorKind::Unavailable | BackendErrorKind::Unknown => {
-                    let pause = pause(&mut self.acquire_attempts);
-                    self.acquire_pause = Some(now + pause);
-                    self.ask_again(now, &requests, now);
-                }
-                _ => return self.refused(&requests, &error),
-            },
-        }
-        Vec::new()
-    }
-
-    fn answered(&mut self, now: Moment, request: LeaseRequest, answer: LeaseAnswer) -> Option<LeaseEffect> {
-        // Withdrawn meanwhile: a grant is told all the same, so that it is kept or given back.
-        match answer {
-            LeaseAnswer::Granted(entry) => {
-                self.waiting.remove(&request.key);
-                return Some(LeaseEffect::Granted(request, entry));
-            }
-            LeaseAnswer::Busy => self.ask_again(now, &[request], now + BUSY_PAUSE),
-            LeaseAnswer::Held(owner) => {
-                self.peers.seen(now, owner);
-                let Some(waiting) = self.waiting.get_mut(&request.key) else { return None };
-                let since = *waiting.held_since.get_or_insert(now);
-                waiting.blocked_by = Some(owner.incarnation);
-                let (eager, later) = ACQUIRE_PAUSE;
-                let pause = if now.since(since) < ACQUIRE_EAGER { eager } else { later };
-                self.ask_again(now, &[request], now + pause);
-            }
-        }
-        None
-    }
-
-    fn ask_again(&mut self, now: Moment, requests: &[LeaseRequest], at: Moment) {
-        for request in requests {
-            let Some(waiting) = self.waiting.get_mut(&request.key) else { continue };
-            if at <= now {
-                waiting.turn = Turn::Ready;
-                self.ready.push_back(request.key.clone());
-            } else {
-                waiting.turn = Turn::At(at);
-                self.poll_at(at);
-            }
-        }
-    }
-
-    /// The store will not answer such a call. Alone, each key shows whether it is the one.
-    fn refused(&mut self, requests: &[LeaseRequest], error: &BackendError) -> Vec<LeaseEffect> {
-        let mut effects = Vec::new();
-        for LeaseRequest { key, .. } in requests {
-            let Some(waiting) = self.waiting.get_mut(key) else { continue };
-            if requests.len() > 1 {
-                (waiting.alone, waiting.turn) = (true, Turn::Ready);
-                self.ready.push_back(key.clone());
-            } else {
-                self.waiting.remove(key);
-                effects.push(LeaseEffect::Refused(key.clone(), error.clone()));
-            }
-        }
-        effects
     }
 
     /// The answer to `Release`. A lease whose release is not known to be done is given back again: its fence tells whether
@@ -381,19 +224,6 @@ impl Leases {
             effects.push(LeaseEffect::Wanted(answer.wanted));
         }
         effects
-    }
-
-    /// Asks at once for the keys of owners that are gone.
-    fn retry_those_behind(&mut self, is_gone: impl Fn(Incarnation) -> bool) {
-        for (key, waiting) in &mut self.waiting {
-            if waiting.blocked_by.is_some_and(&is_gone) {
-                waiting.blocked_by = None;
-                if matches!(waiting.turn, Turn::At(_)) {
-                    waiting.turn = Turn::Ready;
-                    self.ready.push_back(key.clone());
-                }
-            }
-        }
     }
 
     /// The answer to `DeclareDead`.

@@ -125,3 +125,6 @@ pub(crate) fn open_error(options: &PgConnectOptions, error: sqlx::Error) -> Open
         },
     }
 }
+
+#[cfg(test)]
+mod plans;

@@ -4,6 +4,8 @@
 
 use std::sync::atomic::Ordering;
 
+use clawstore_core::backend::{Fence, HoldLeases, LeaseRequest};
+
 use super::*;
 use crate::clock::SystemClock;
 use crate::slot::Activation;
@@ -107,6 +109,14 @@ async fn a_key_that_has_left_memory_keeps_its_lease_and_gives_it_when_asked() {
     a.game.passivate(&slot);
     assert_eq!(number(soon(b.call("k", increment(1))).await), Some(3));
     assert_eq!(stored(&memory, "k"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_was_never_heard_of_is_given_back_when_others_want_the_key() {
+    let (memory, a, b) = pair().await;
+    let lost = LeaseRequest { key: key_of("k"), fence: Fence(99) };
+    memory.acquire(a.incarnation(), vec![lost]).await.unwrap();
+    assert_eq!(number(soon(b.call("k", set(1))).await), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
+use crate::backend::LeaseAnswer;
 use crate::entry_key::{GameId, StoreId};
 
 /// What the store knows, in its simplest form.

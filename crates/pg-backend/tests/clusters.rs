@@ -1,0 +1,172 @@
+//! Servers with roles and settings of their own, and servers that are killed.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::future::Future;
+use std::sync::Arc;
+
+use clawstore_core::backend::{
+    Backend, BackendErrorKind, Batch, BatchRow, Beat, CommitBatches, Fence, Incarnation, LaneId, LeaseRequest,
+    ReadEntries, RowOutcome, ScanEntries,
+};
+use clawstore_core::clock::Timestamp;
+use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
+use clawstore_postgres::{Durability, OpenError, PgBackend, PgConnectOptions, PgSettings, migrate};
+use clawstore_testkit::postgres::{Cluster, Database};
+
+const ME: Incarnation = Incarnation(1);
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn options(url: &str) -> PgConnectOptions {
+    url.parse().unwrap()
+}
+
+fn settings(change: impl FnOnce(&mut PgSettings)) -> PgSettings {
+    let mut settings = PgSettings::default();
+    change(&mut settings);
+    settings
+}
+
+fn key() -> EntryKey {
+    let store = StoreId::new(GameId::Number(1), StoreKind::Ordered, b"Coins", b"global").unwrap();
+    EntryKey::new(&Arc::new(store), b"k").unwrap()
+}
+
+/// The n-th revision, which keeps the one before it.
+fn batch(n: u64) -> Arc<Batch> {
+    let mut entry = Entry::default();
+    for revision in 1..=n {
+        let at = Timestamp::from_unix_ms(revision * 1_000);
+        entry = entry.successor(Some(Value::integer(revision as i64)), Attributes::default(), at);
+    }
+    let row = BatchRow {
+        key: key(),
+        fence: Fence(7),
+        base: n - 1,
+        keep_previous: true,
+        kept: Vec::new(),
+        entry: Arc::new(entry),
+    };
+    Arc::new(Batch { lane: LaneId { incarnation: ME, number: 0 }, seq: n, digest: n, rows: vec![row] })
+}
+
+/// Everything that a server asks of the database.
+async fn use_all(backend: &PgBackend) {
+    let leases = backend.leases().unwrap();
+    let lease = || vec![LeaseRequest { key: key(), fence: Fence(7) }];
+    leases.join(ME).await.unwrap();
+    leases.acquire(ME, lease()).await.unwrap();
+    for n in 1..=2 {
+        assert_eq!(backend.commit_batch(batch(n)).await, Ok(vec![RowOutcome::Committed]));
+        assert_eq!(backend.commit_batch(batch(n)).await, Ok(vec![RowOutcome::Committed]));
+    }
+    assert!(leases.beat(Beat { incarnation: ME, watch: Vec::new() }).await.unwrap().alive);
+    assert_eq!(backend.read_entries(vec![key()]).await.unwrap()[0].revision, 2);
+    assert_eq!(backend.list_stores().await.unwrap().len(), 1);
+    assert_eq!(backend.list_keys(key().store, None, 10).await.unwrap(), [key()]);
+    leases.declare_dead(ME, Vec::new()).await.unwrap();
+    leases.release(ME, lease()).await.unwrap();
+    leases.leave(ME).await.unwrap();
+}
+
+/// A server's role may change rows and nothing else; who runs the migrations is another.
+#[test]
+fn a_server_needs_no_right_to_create_anything() {
+    let cluster = Cluster::start().unwrap();
+    let database = Database::create_on(&cluster);
+    let name = database.psql("SELECT current_database()").unwrap().trim().to_owned();
+    let sql = "CREATE ROLE owner LOGIN; CREATE ROLE clawstore_runtime; CREATE ROLE server LOGIN IN ROLE clawstore_runtime; \
+               CREATE ROLE stranger LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT CREATE ON DATABASE {} TO owner";
+    database.psql(&sql.replace("{}", &name)).unwrap();
+    let as_user = |user: &str| options(&database.url()).username(user);
+    block_on(async {
+        for migrate in [true, false] {
+            let error = PgBackend::open(as_user("server"), settings(|s| s.migrate = migrate))
+                .await
+                .expect_err("nothing is there");
+            let is_right = if migrate {
+                matches!(error, OpenError::NoRights { .. })
+            } else {
+                matches!(error, OpenError::SchemaOlder { .. })
+            };
+            assert!(is_right && error.to_string().contains("clawstore migrate up"), "{error}");
+        }
+        migrate::up(&as_user("owner")).await.unwrap();
+        // Whether it would migrate or not: there is nothing to do.
+        for migrate in [true, false] {
+            let backend = PgBackend::open(as_user("server"), settings(|s| s.migrate = migrate)).await.unwrap();
+            if migrate {
+                use_all(&backend).await;
+            }
+        }
+        let error = PgBackend::open(as_user("stranger"), PgSettings::default()).await.unwrap_err();
+        assert!(matches!(&error, OpenError::NoRights { role, .. } if role == "stranger"), "{error}");
+    });
+    let dropped = database.psql("SET ROLE server; SELECT clawstore.maintain_versions(); DROP TABLE clawstore.entry");
+    assert!(dropped.unwrap_err().to_string().contains("must be owner of table entry"));
+}
+
+/// Whoever starts on a server that forgets is told so before the first save.
+#[test]
+fn settings_that_lose_acknowledged_writes_are_refused() {
+    for (name, value) in [("fsync", "off"), ("full_page_writes", "off")] {
+        let cluster = Cluster::start_with(&[(name, value)]).unwrap();
+        let database = Database::create_on(&cluster);
+        block_on(async {
+            let error = PgBackend::open(options(&database.url()), PgSettings::default()).await.unwrap_err();
+            assert!(matches!(error, OpenError::Unsafe { setting, .. } if setting == name), "{error}");
+            assert_eq!(
+                database.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'clawstore'").unwrap().trim(),
+                "0"
+            );
+            let backend = PgBackend::open(options(&database.url()), settings(|s| s.durable = false)).await.unwrap();
+            assert_eq!(*backend.durability(), Durability::None { setting: name });
+            use_all(&backend).await;
+        });
+    }
+}
+
+/// Sessions turn waiting for the disk on; a setting that became unsafe is seen when a connection is opened again.
+#[test]
+fn the_disk_is_waited_for_and_looked_at_again() {
+    let cluster = Cluster::start_with(&[("synchronous_commit", "off")]).unwrap();
+    let database = Database::create_on(&cluster);
+    block_on(async {
+        let backend = PgBackend::open(options(&database.url()), PgSettings::default()).await.unwrap();
+        assert_eq!(*backend.durability(), Durability::Disk);
+        use_all(&backend).await;
+        database.psql("ALTER SYSTEM SET fsync = off").unwrap();
+        database.psql("SELECT pg_reload_conf()").unwrap();
+        while database.psql("SHOW fsync").unwrap().trim() == "on" {}
+        backend.close().await;
+        let error = backend.commit_batch(batch(3)).await.unwrap_err();
+        assert_eq!(error.kind, BackendErrorKind::Unavailable);
+        assert!(error.message.contains("fsync=off") && error.message.contains("was not done"), "{error}");
+    });
+}
+
+/// The server is down: an answer at once, and everything goes on when it is back.
+#[test]
+fn a_server_that_is_killed_and_comes_back() {
+    let mut cluster = Cluster::start().unwrap();
+    let database = Database::create_on(&cluster);
+    block_on(async {
+        let backend = PgBackend::open(options(&database.url()), PgSettings::default()).await.unwrap();
+        let leases = backend.leases().unwrap();
+        leases.join(ME).await.unwrap();
+        leases.acquire(ME, vec![LeaseRequest { key: key(), fence: Fence(7) }]).await.unwrap();
+        backend.commit_batch(batch(1)).await.unwrap();
+        cluster.kill().unwrap();
+        let beat = || leases.beat(Beat { incarnation: ME, watch: Vec::new() });
+        assert_eq!(backend.commit_batch(batch(2)).await.unwrap_err().kind, BackendErrorKind::Unknown);
+        assert_eq!(backend.commit_batch(batch(2)).await.unwrap_err().kind, BackendErrorKind::Unavailable);
+        assert_eq!(backend.read_entries(vec![key()]).await.unwrap_err().kind, BackendErrorKind::Unavailable);
+        assert_eq!(beat().await.unwrap_err().kind, BackendErrorKind::Unavailable);
+        cluster.restart().unwrap();
+        assert!(beat().await.unwrap().alive);
+        assert_eq!(backend.read_entries(vec![key()]).await.unwrap()[0].revision, 1);
+        assert_eq!(backend.commit_batch(batch(2)).await, Ok(vec![RowOutcome::Committed]));
+    });
+}
