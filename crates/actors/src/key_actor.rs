@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clawstore_core::clock::Moment;
-use clawstore_core::key_machine::{Effect, Input, KeyMachine, Op, Owned};
+use clawstore_core::key_machine::{Effect, Input, KeyMachine, Owned};
 use clawstore_core::limits::{PANIC_WINDOW, PANICS_BEFORE_QUARANTINE, QUARANTINE};
 use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -109,7 +109,7 @@ impl KeyActor {
                         let _ = me.cast(Input::Leave);
                     }
                 }
-                Effect::Left { ops, lost } => self.left(me, ops, lost),
+                Effect::Left { ops, lost } => self.left(me, ops.into_iter().map(Input::Call), lost),
                 Effect::WakeAt(moment) => self.wake_at(me.clone(), moment),
             }
         }
@@ -127,7 +127,7 @@ impl KeyActor {
 
     /// The last thing that the actor does: what it has not done goes to the front of the slot's FIFO, and the lease back to
     /// where it came from.
-    fn left(&self, me: &ActorRef<KeyMsg>, ops: Vec<Box<Op<CallPort>>>, lost: bool) {
+    fn left(&self, me: &ActorRef<KeyMsg>, ops: impl Iterator<Item = KeyMsg>, lost: bool) {
         let mut state = self.slot.lock();
         let waiting = match std::mem::replace(&mut state.activation, Activation::Vacant) {
             Activation::Leaving(waiting) => waiting,
@@ -147,7 +147,7 @@ impl KeyActor {
         if let (Some(ownership), Some(fence)) = (&self.game.ownership, lease) {
             ownership.give_back(self.slot.key.clone(), fence, was_wanted);
         }
-        let refused = self.game.activate_again(&self.slot, &mut state, ops.into_iter().map(Input::Call).chain(waiting));
+        let refused = self.game.activate_again(&self.slot, &mut state, ops.chain(waiting));
         drop(state);
         // Dropped without the slot's lock: dropping a call answers it.
         drop(refused);

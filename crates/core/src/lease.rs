@@ -150,7 +150,7 @@ impl Leases {
         let has_requests = !self.is_acquiring && !self.ready.is_empty();
         let acquire = has_requests.then(|| self.acquire_pause.unwrap_or(now));
         let (release, acquire) = (self.me.and(release), self.me.and(acquire));
-        let suspicion = self.me.and(self.peers.next_suspicion(now));
+        let suspicion = self.me.and_then(|_| self.peers.next_suspicion(now));
         [self.join_at, self.beat_at, suspicion, self.next_poll, release, acquire].into_iter().flatten().min()
     }
 

@@ -23,6 +23,7 @@ struct Rule {
 const CORE: &str = "clawstore-core";
 const ACTORS: &str = "clawstore-actors";
 const SQLITE: &str = "clawstore-sqlite";
+const POSTGRES: &str = "clawstore-postgres";
 const LUA: &str = "clawstore-lua";
 const LUAU: &str = "clawstore-luau";
 const TESTKIT: &str = "clawstore-testkit";
@@ -40,13 +41,29 @@ const RULES: &[Rule] = &[
     Rule { name: TESTKIT, imports: &[CORE], test_imports: &[], never: &["sqlx", "rusqlite", "mlua", "ractor"] },
     Rule { name: ACTORS, imports: &[CORE], test_imports: &[TESTKIT], never: &["sqlx", "rusqlite", "mlua"] },
     Rule { name: SQLITE, imports: &[CORE], test_imports: &[TESTKIT], never: &["sqlx", "mlua", "ractor", "dashmap"] },
+    Rule {
+        name: POSTGRES,
+        imports: &[CORE],
+        test_imports: &[TESTKIT],
+        never: &["rusqlite", "mlua", "ractor", "dashmap"],
+    },
     Rule { name: LUAU, imports: &[], test_imports: &[], never: &["tokio", "sqlx", "rusqlite", "ractor"] },
-    Rule { name: LUA, imports: &[CORE, ACTORS], test_imports: &[TESTKIT, LUAU, SQLITE], never: &SQL_DRIVERS },
-    Rule { name: FACADE, imports: &[CORE, ACTORS, LUA, SQLITE], test_imports: &[TESTKIT, LUAU], never: &["clap"] },
+    Rule { name: LUA, imports: &[CORE, ACTORS], test_imports: &[TESTKIT, LUAU, SQLITE, POSTGRES], never: &SQL_DRIVERS },
+    Rule {
+        name: FACADE,
+        imports: &[CORE, ACTORS, LUA, SQLITE, POSTGRES],
+        test_imports: &[TESTKIT, LUAU],
+        never: &["clap"],
+    },
     Rule { name: "clawstore-cli", imports: &[FACADE, LUAU], test_imports: &[TESTKIT], never: &[TESTKIT] },
     // It measures and kills, and ships nowhere: its baselines speak to SQLite as the backend does, its mutants are backends,
     // and the test kit holds commits for it.
-    Rule { name: "clawstore-loadgen", imports: &[FACADE, LUAU, CORE, SQLITE, TESTKIT], test_imports: &[], never: &[] },
+    Rule {
+        name: "clawstore-loadgen",
+        imports: &[FACADE, LUAU, CORE, SQLITE, POSTGRES, TESTKIT],
+        test_imports: &[],
+        never: &[],
+    },
     // The model of the protocol: it takes the names of mutants from core, and ships nowhere.
     Rule { name: "clawstore-sim", imports: &[CORE], test_imports: &[], never: &["tokio", "sqlx", "rusqlite", "mlua"] },
     Rule { name: "xtask", imports: &[], test_imports: &[], never: &["tokio", "mlua", "rusqlite"] },

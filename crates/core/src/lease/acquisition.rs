@@ -126,7 +126,7 @@ impl Leases {
             LeaseAnswer::Busy => self.ask_again(now, &[request], now + BUSY_PAUSE),
             LeaseAnswer::Held(owner) => {
                 self.peers.seen(now, owner);
-                let Some(waiting) = self.waiting.get_mut(&request.key) else { return None };
+                let waiting = self.waiting.get_mut(&request.key)?;
                 let since = *waiting.held_since.get_or_insert(now);
                 waiting.blocked_by = Some(owner.incarnation);
                 let (eager, later) = ACQUIRE_PAUSE;

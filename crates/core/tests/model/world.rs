@@ -272,14 +272,14 @@ impl World {
                 }
                 Effect::Recall(number) => self.to_flusher.push_back(ToFlusher::Recall(number)),
                 Effect::Leaving => self.to_machine.push_back(Input::Leave),
-                Effect::Left { ops, .. } => self.next_machine(ops),
+                Effect::Left { ops, .. } => self.next_machine(ops.into_iter().map(Input::Call)),
                 Effect::WakeAt(_) => {}
             }
         }
     }
 
     /// The key is acquired again: what was left is made on what is stored, before what came meanwhile.
-    fn next_machine(&mut self, ops: Vec<Box<Op<Port>>>) {
+    fn next_machine(&mut self, ops: impl Iterator<Item = Input<Port>>) {
         assert!(self.flusher.is_empty(), "I8: something of the key is on its way");
         assert!(self.machine.as_ref().is_some_and(|machine| machine.held(VmId(0)).is_none()), "it keeps nothing");
         self.machines += 1;
@@ -289,7 +289,7 @@ impl World {
         self.machine = Some(KeyMachine::new(Retention::EveryWrite, owned));
         let later = std::mem::take(&mut self.to_machine);
         let is_kept = |input: &Input<Port>| matches!(input, Input::Call(_) | Input::Rerun(..) | Input::VmGone(_));
-        self.to_machine = ops.into_iter().map(Input::Call).chain(later.into_iter().filter(is_kept)).collect();
+        self.to_machine = ops.chain(later.into_iter().filter(is_kept)).collect();
     }
 
     fn answer(&mut self, op: &mut Op<Port>, result: CallResult) {
