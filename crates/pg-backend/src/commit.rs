@@ -114,14 +114,8 @@ fn superseded_at(row: &BatchRow, next: usize) -> Timestamp {
 
 /// `None` if there is nothing in it, which the server reads as a column of nothing.
 fn sparse<T>(column: impl Iterator<Item = Option<T>>) -> Option<Vec<Option<T>>> {
-    let mut column = column.peekable();
-    let mut found = Vec::new();
-    let mut any = false;
-    while let Some(item) = column.next() {
-        any |= item.is_some();
-        found.push(item);
-    }
-    any.then_some(found)
+    let column: Vec<_> = column.collect();
+    column.iter().any(Option::is_some).then_some(column)
 }
 
 // `check_rows` has seen that these fit.

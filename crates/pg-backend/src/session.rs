@@ -69,7 +69,8 @@ pub(crate) async fn open(
         let detail = format!("no answer within {} s", OPEN_DEADLINE.as_secs());
         Err(OpenError::Unreachable { server: server(options), detail })
     };
-    within(OPEN_DEADLINE, open_now(options, purpose, must_be_durable)).await.unwrap_or_else(late)
+    // Large, and rarely run: boxed, so that the calls that may have to open a session stay small.
+    within(OPEN_DEADLINE, Box::pin(open_now(options, purpose, must_be_durable))).await.unwrap_or_else(late)
 }
 
 async fn open_now(
