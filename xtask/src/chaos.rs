@@ -22,7 +22,8 @@ pub(crate) struct Options {
     /// Repeat the choices of an earlier run; it printed its seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Instead of rounds: one of two-writers, takeover, zombie, outage, twenty, flood, upgrade. Needs Postgres.
+    /// Instead of rounds: one of two-writers, takeover, zombie, crowd, outage, twenty, flood, upgrade. Needs
+    /// Postgres.
     #[arg(long, conflicts_with_all = ["fault", "rounds"])]
     scenario: Option<String>,
 }

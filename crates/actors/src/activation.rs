@@ -133,8 +133,8 @@ impl Game {
             Activation::Activating(waiting) if state.generation == generation => waiting,
             other => {
                 // The game was stopped, or nobody waited any more. A lease that nobody uses stays with a slot that has no actor.
-                let is_kept = matches!(other, Activation::Vacant) && fence.is_some();
-                if is_kept {
+                let is_kept = matches!(other, Activation::Vacant) || state.lease == fence;
+                if matches!(other, Activation::Vacant) {
                     state.lease = fence;
                 }
                 state.activation = other;
@@ -154,6 +154,9 @@ impl Game {
         for msg in waiting {
             // A fresh actor's mailbox is open.
             let _ = actor.cast(msg);
+        }
+        if self.holds_nothing() {
+            let _ = actor.cast(Input::Closing);
         }
         state.activation = Activation::Live(actor);
         drop(state);

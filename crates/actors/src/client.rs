@@ -89,7 +89,7 @@ impl Game {
                     return self.activate(slot, state, msg, true);
                 }
             }
-            Activation::Activating(waiting) | Activation::Leaving(waiting) => waiting.push_back(msg),
+            Activation::Activating(waiting) | Activation::Leaving(_, waiting) => waiting.push_back(msg),
             Activation::Vacant => return self.activate(slot, state, msg, false),
             Activation::Quarantined(until) => {
                 if self.clock.now() < *until || slot.has_unsettled_besides(&msg) {
@@ -108,7 +108,7 @@ impl Game {
         let mut state = slot.lock();
         match &mut state.activation {
             Activation::Live(actor) => drop(actor.cast(msg)),
-            Activation::Activating(waiting) | Activation::Leaving(waiting) => waiting.push_back(msg),
+            Activation::Activating(waiting) | Activation::Leaving(_, waiting) => waiting.push_back(msg),
             Activation::Vacant | Activation::Quarantined(_) | Activation::Removed => {}
         }
     }
@@ -161,7 +161,7 @@ impl Game {
     fn is_answered_by_owner(&self, slot: &Slot, state: &SlotState) -> bool {
         match state.activation {
             Activation::Live(_) => self.ownership.is_none() || slot.has_unsettled(),
-            Activation::Activating(_) | Activation::Leaving(_) => true,
+            Activation::Activating(_) | Activation::Leaving(..) => true,
             Activation::Vacant | Activation::Quarantined(_) | Activation::Removed => false,
         }
     }
@@ -170,7 +170,7 @@ impl Game {
     fn is_surely_owned(&self, state: &SlotState, use_cache: bool) -> bool {
         let wanted_for_long =
             || state.wanted_since.is_some_and(|since| self.clock.now().since(since) > WANTED_BEFORE_READ);
-        self.ownership.is_none() || (self.may_show_owned(use_cache) && !wanted_for_long())
+        self.ownership.is_none() || (state.lease.is_some() && self.may_show_owned(use_cache) && !wanted_for_long())
     }
 
     /// May owned values be shown without asking the store?
@@ -202,7 +202,7 @@ impl Game {
                 let now = self.clock.now();
                 use_cache && state.cached_at.is_some_and(|at| now.since(at) < READ_CACHE_TTL)
             }
-            Activation::Activating(_) | Activation::Leaving(_) | Activation::Removed => false,
+            Activation::Activating(_) | Activation::Leaving(..) | Activation::Removed => false,
         };
         fresh.then(|| Arc::clone(&state.durable))
     }

@@ -211,7 +211,7 @@ fn begin_recall(state: &mut FlusherState, slot: &Slot) -> bool {
     // The next activation reads the state; a cache entry, or a flight on its way, may not be what is stored. An activation
     // that is on its way goes on: it waits for what is here (I8).
     slot_state.cached_at = None;
-    if !matches!(slot_state.activation, Activation::Activating(_) | Activation::Leaving(_)) {
+    if !matches!(slot_state.activation, Activation::Activating(_) | Activation::Leaving(..)) {
         slot_state.generation += 1;
     }
     false

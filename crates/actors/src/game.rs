@@ -128,6 +128,7 @@ pub struct Game {
     pub(crate) flights: AtomicU64,
     halted: Arc<OnceLock<String>>,
     closed: AtomicBool,
+    held_ended: AtomicBool,
     stopped: AtomicBool,
     vms: Arc<AtomicU64>,
 }
@@ -208,6 +209,7 @@ impl Game {
             flights: AtomicU64::new(0),
             halted: Arc::clone(&process.halted),
             closed: AtomicBool::new(false),
+            held_ended: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             vms: process.vm_numbers(),
         });
@@ -259,6 +261,11 @@ impl Game {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Nothing waits for a VM any more: said to keys that become active from now on.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.held_ended.load(Ordering::Acquire)
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
@@ -296,6 +303,7 @@ impl Game {
 
     /// Ends updates that wait for a VM, and lets nothing wait for one any more.
     pub(crate) fn end_held(&self) {
+        self.held_ended.store(true, Ordering::Release);
         self.directory.for_each(|slot| slot.send_if_live(Input::Closing));
     }
 

@@ -120,9 +120,9 @@ impl KeyActor {
         let mut state = self.slot.lock();
         let is_mine = matches!(&state.activation, Activation::Live(live) if live.get_id() == me.get_id());
         if is_mine {
-            state.activation = Activation::Leaving(VecDeque::new());
+            state.activation = Activation::Leaving(me.clone(), VecDeque::new());
         }
-        is_mine || matches!(state.activation, Activation::Leaving(_))
+        is_mine || matches!(state.activation, Activation::Leaving(..))
     }
 
     /// The last thing that the actor does: what it has not done goes to the front of the slot's FIFO, and the lease back to
@@ -130,7 +130,7 @@ impl KeyActor {
     fn left(&self, me: &ActorRef<KeyMsg>, ops: impl Iterator<Item = KeyMsg>, lost: bool) {
         let mut state = self.slot.lock();
         let waiting = match std::mem::replace(&mut state.activation, Activation::Vacant) {
-            Activation::Leaving(waiting) => waiting,
+            Activation::Leaving(_, waiting) => waiting,
             // The game was stopped, or the key was set aside: these calls end with it, outside of the lock.
             other => {
                 state.activation = other;
@@ -139,9 +139,9 @@ impl KeyActor {
                 return;
             }
         };
-        let (lease, was_wanted) = (state.lease.take(), state.wanted_since.take().is_some());
         state.generation += 1;
-        state.cached_at = self.game.owned_value_is_of().filter(|_| !lost);
+        state.cached_at = self.game.owned_value_is_of(&state).filter(|_| !lost);
+        let (lease, was_wanted) = (state.lease.take(), state.wanted_since.take().is_some());
         self.game.key_left();
         // Before the next activation asks for the key: the session lock takes messages in order.
         if let (Some(ownership), Some(fence)) = (&self.game.ownership, lease) {
@@ -166,9 +166,11 @@ impl KeyActor {
         state.panics.push_back(now);
         state.panics.retain(|&at| now.since(at) < PANIC_WINDOW);
         if state.panics.len() >= PANICS_BEFORE_QUARANTINE {
-            state.activation = Activation::Quarantined(now + QUARANTINE);
+            let left = std::mem::replace(&mut state.activation, Activation::Quarantined(now + QUARANTINE));
             state.panics.clear();
             drop(state);
+            // Not under the lock: dropping what waited answers it.
+            drop(left);
             counter!(QUARANTINES_TOTAL).increment(1);
             tracing::error!(target: TRACE_KEYS, key = %self.slot.key, "key is quarantined after repeated panics");
             self.game.key_left();

@@ -154,7 +154,7 @@ impl LaneActor {
         let game = state.flushers.iter().find(|(_, flusher)| flusher.get_id() == actor).map(|(game, _)| *game);
         if died {
             tracing::error!(target: TRACE_BATCHES, ?game, "a flusher died: the store stops");
-            self.halted.get_or_init(|| "a flusher died".to_owned());
+            self.halt("a flusher died");
         }
         if let Some(game) = game {
             state.flushers.remove(&game);
@@ -186,7 +186,7 @@ impl LaneActor {
         let Some(seat) = state.seats.get_mut(lane) else { return };
         let effects = seat.lane.outcome(result);
         if let Some(why) = seat.lane.halted() {
-            self.halted.get_or_init(|| why.to_owned());
+            self.halt(why);
         }
         seat.resting |= effects.iter().any(|effect| matches!(effect, LaneEffect::Rest(_)));
         if seat.lane.is_idle() {
@@ -215,6 +215,14 @@ impl LaneActor {
         }
     }
 
+    /// Nothing is written any more: calls fail at once, and other processes may have the keys.
+    fn halt(&self, why: &str) {
+        self.halted.get_or_init(|| why.to_owned());
+        if let Some(ownership) = &self.ownership {
+            ownership.halt();
+        }
+    }
+
     /// The store does not know the lane any more: nothing is sent in it until the process has a new incarnation.
     fn over(&self, state: &LaneState, lane: usize) {
         let incarnation = state.seats.get(lane).map(|seat| seat.lane.id().incarnation);
@@ -222,7 +230,7 @@ impl LaneActor {
         match (&self.ownership, incarnation) {
             (Some(ownership), Some(incarnation)) => ownership.over(incarnation),
             // Nobody can give it another name.
-            _ => drop(self.halted.get_or_init(|| "the store does not know the lane any more".to_owned())),
+            _ => self.halt("the store does not know the lane any more"),
         }
     }
 

@@ -101,6 +101,11 @@ impl Ownership {
         let _ = self.session.cast(SessionMsg::Register(game, weak));
     }
 
+    /// Nothing will be written any more: others may have the keys.
+    pub(crate) fn halt(&self) {
+        let _ = self.session.cast(SessionMsg::Halt);
+    }
+
     /// Ends the incarnation in order; waits at most `patience`.
     pub(crate) async fn leave(&self, patience: Duration) {
         let (left, wait) = oneshot::channel();

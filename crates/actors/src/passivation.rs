@@ -21,7 +21,7 @@ use crate::call_port::CallPort;
 use crate::flusher::FlusherMsg;
 use crate::game::Game;
 use crate::metric_definitions::{PASSIVATIONS_TOTAL, PENDING_BYTES};
-use crate::slot::{Activation, Slot};
+use crate::slot::{Activation, Slot, SlotState};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -152,7 +152,7 @@ impl Game {
         if let Activation::Live(actor) = &state.activation {
             actor.stop(None);
             state.activation = Activation::Vacant;
-            state.cached_at = self.owned_value_is_of();
+            state.cached_at = self.owned_value_is_of(&state);
             drop(state);
             self.key_left();
             counter!(PASSIVATIONS_TOTAL).increment(1);
@@ -160,10 +160,10 @@ impl Game {
     }
 
     /// As of when an owned value that stays behind as a cache entry is known to be the stored one.
-    pub(crate) fn owned_value_is_of(&self) -> Option<Moment> {
+    pub(crate) fn owned_value_is_of(&self, state: &SlotState) -> Option<Moment> {
         match &self.ownership {
             None => Some(self.clock.now()),
-            Some(ownership) => ownership.owned_at(),
+            Some(ownership) => ownership.owned_at().filter(|_| state.lease.is_some()),
         }
     }
 
@@ -199,7 +199,7 @@ fn expire_waiting(slot: &Slot, now: Moment) -> (Vec<CallPort>, bool) {
         expired.extend(late.map(|(_, caller)| caller));
     }
     let mut still_waits = !state.flights.is_empty();
-    if let Activation::Activating(waiting) | Activation::Leaving(waiting) = &mut state.activation {
+    if let Activation::Activating(waiting) | Activation::Leaving(_, waiting) = &mut state.activation {
         for msg in std::mem::take(waiting) {
             match msg {
                 Input::Call(op) if op.deadline <= now => expired.push(op.caller),

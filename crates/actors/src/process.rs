@@ -71,12 +71,21 @@ pub struct DrainReport {
 
 /// Nobody writes without lanes or owns without a session lock: if one dies, the store stops, and calls fail at once instead
 /// of at their deadline.
-async fn watch(what: &'static str, ended: JoinHandle<()>, draining: Arc<AtomicBool>, halted: Arc<OnceLock<String>>) {
+async fn watch(
+    what: &'static str,
+    ended: JoinHandle<()>,
+    draining: Arc<AtomicBool>,
+    halted: Arc<OnceLock<String>>,
+    ownership: Option<Arc<Ownership>>,
+) {
     // How it ended does not matter, only that nobody told it to.
     let _ = ended.await;
     if !draining.load(Ordering::Acquire) {
         tracing::error!(target: TRACE_BATCHES, "{what} died: the store stops");
         halted.get_or_init(|| format!("{what} died"));
+        if let Some(ownership) = ownership {
+            ownership.halt();
+        }
     }
 }
 
@@ -146,19 +155,19 @@ impl Process {
         config: Config,
     ) -> Result<Arc<Self>, StartError> {
         let (halted, draining) = (Arc::new(OnceLock::new()), Arc::new(AtomicBool::new(false)));
-        let watch = |what, ended| {
-            runtime.spawn(watch(what, ended, Arc::clone(&draining), Arc::clone(&halted)));
+        let watch = |what, ended, ownership| {
+            runtime.spawn(watch(what, ended, Arc::clone(&draining), Arc::clone(&halted), ownership));
         };
         let ownership = if backend.leases().is_some() {
             let (ownership, ended) = session_lock::start(&backend, &clock, &entropy).await?;
-            watch("the session lock", ended);
+            watch("the session lock", ended, None);
             Some(Arc::new(ownership))
         } else {
             None
         };
         let actor = LaneActor::new(Arc::clone(&clock), Arc::clone(&backend), ownership.clone(), Arc::clone(&halted));
         let (lane, ended) = Actor::spawn(None, actor, ()).await?;
-        watch("the lane", ended);
+        watch("the lane", ended, ownership.clone());
         if let Some(ownership) = &ownership {
             ownership.tell_lane(lane.clone());
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clawstore_core::backend::{Backend, BackendError, BackendErrorKind};
-use clawstore_core::clock::Clock;
+use clawstore_core::clock::{Clock, Moment};
 use clawstore_core::key_machine::Input;
 use clawstore_core::ops::Reply;
 use clawstore_core::{CallError, Entry, EntryKey};
@@ -109,16 +109,18 @@ async fn run(
         #[expect(clippy::disallowed_methods, reason = "ends by its deadline; holds its turn until then")]
         tokio::spawn(async move {
             let until = Instant::now() + deadline;
+            // The age of what is read counts from here: the answer may be long on its way, and this process frozen meanwhile.
+            let asked = clock.now();
             match read(&*backend, &jobs, until).await {
                 // One entry that cannot be read must not cost its neighbours theirs.
                 Err(error) if error.kind == BackendErrorKind::Corrupt && jobs.len() > 1 => {
                     for job in jobs {
                         let alone = [job];
                         let result = read(&*backend, &alone, until).await;
-                        deliver(alone, result, &*clock);
+                        deliver(alone, result, asked);
                     }
                 }
-                result => deliver(jobs, result, &*clock),
+                result => deliver(jobs, result, asked),
             }
             drop(turn);
         });
@@ -136,18 +138,18 @@ async fn read(backend: &dyn Backend, jobs: &[Job], until: Instant) -> Result<Vec
     }
 }
 
-fn deliver(jobs: impl IntoIterator<Item = Job>, result: Result<Vec<Entry>, BackendError>, clock: &dyn Clock) {
+fn deliver(jobs: impl IntoIterator<Item = Job>, result: Result<Vec<Entry>, BackendError>, asked: Moment) {
     match result {
         Ok(entries) => {
             for (job, entry) in jobs.into_iter().zip(entries) {
-                finish(job, Ok(entry), clock);
+                finish(job, Ok(entry), asked);
             }
         }
-        Err(error) => jobs.into_iter().for_each(|job| finish(job, Err(error.clone()), clock)),
+        Err(error) => jobs.into_iter().for_each(|job| finish(job, Err(error.clone()), asked)),
     }
 }
 
-fn finish(mut job: Job, result: Result<Entry, BackendError>, clock: &dyn Clock) {
+fn finish(mut job: Job, result: Result<Entry, BackendError>, asked: Moment) {
     let flight = match job.purpose.take() {
         Some(Purpose::Activate(reply)) => {
             // An activation that was given up needs no entry.
@@ -158,11 +160,7 @@ fn finish(mut job: Job, result: Result<Entry, BackendError>, clock: &dyn Clock) 
         None => None,
     };
     let Some(flight) = flight else { return };
-    let result = result.map(Arc::new);
-    if let Ok(entry) = &result {
-        cache(&job.slot, flight.generation, entry, clock);
-        give_up_if_lost(&job.slot, entry);
-    }
+    let result = result.map(|entry| land(&job.slot, flight.generation, Arc::new(entry), asked));
     for (_, mut caller) in flight.waiters {
         caller.answer(match &result {
             Ok(entry) => Ok(Reply::Entry(Arc::clone(entry))),
@@ -178,22 +176,21 @@ fn take_flight(slot: &Slot, number: u64) -> Option<Flight> {
     Some(state.flights.swap_remove(at))
 }
 
-/// A key that is owned here, with a stored state that nobody here has written, is owned by somebody else.
-fn give_up_if_lost(slot: &Slot, entry: &Entry) {
-    let state = slot.lock();
-    if let Activation::Live(actor) = &state.activation
-        && entry.revision > state.durable.revision
-        && !slot.has_unsettled()
-    {
-        let _ = actor.cast(Input::Lost);
-    }
-}
-
-/// Leaves the value for the next readers, unless the key has been active meanwhile.
-fn cache(slot: &Slot, generation: u64, entry: &Arc<Entry>, clock: &dyn Clock) {
+/// What has been read, as it is shown. Of a key without an actor it is left for the next readers, unless the key has been
+/// active meanwhile.
+fn land(slot: &Slot, generation: u64, entry: Arc<Entry>, asked: Moment) -> Arc<Entry> {
     let mut state = slot.lock();
-    if matches!(state.activation, Activation::Vacant) && state.generation == generation {
-        state.durable = Arc::clone(entry);
-        state.cached_at = Some(clock.now());
+    match &state.activation {
+        Activation::Vacant if state.generation == generation => {
+            (state.durable, state.cached_at) = (Arc::clone(&entry), Some(asked));
+        }
+        // A write of this process was answered while the read was on its way: its callers must not see what was before.
+        Activation::Live(_) if state.durable.revision > entry.revision => return Arc::clone(&state.durable),
+        // Owned here, with a stored state that nobody here has written: it is somebody else's.
+        Activation::Live(actor) if entry.revision > state.durable.revision && !slot.has_unsettled() => {
+            let _ = actor.cast(Input::Lost);
+        }
+        _ => {}
     }
+    entry
 }

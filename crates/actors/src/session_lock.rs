@@ -58,12 +58,14 @@ pub(crate) enum SessionMsg {
     },
     /// Others wait for a key: seen in the outcome of a batch.
     Wanted(EntryKey),
+    /// The store has halted: nothing will be written under these leases any more.
+    Halt,
     /// A wanted key has been held long enough.
     HandOver(EntryKey, Fence),
     /// The store does not know the lanes of this incarnation any more.
     Over(Incarnation),
-    /// Look what is due.
-    Tick,
+    /// Look what is due: armed for then.
+    Tick(Moment),
     /// The process ends: all leases are free.
     Leave(oneshot::Sender<()>),
     Joined(Incarnation, Moment, Answer<()>),
@@ -85,7 +87,15 @@ pub(crate) async fn start(
     let (standing, games) = (Arc::new(Standing::default()), HashMap::new());
     standing.incarnation.store(me.0, Ordering::Release);
     let (leases, effects) = Leases::start(me, sent);
-    let state = SessionState { leases, lane: None, games, requests: HashMap::new(), armed: None, beats_fail: false };
+    let state = SessionState {
+        leases,
+        lane: None,
+        games,
+        requests: HashMap::new(),
+        armed: None,
+        beats_fail: false,
+        has_left: false,
+    };
     let (backend, clock, entropy) = (Arc::clone(backend), Arc::clone(clock), Arc::clone(entropy));
     let actor = SessionLockActor { backend, clock, entropy, standing: Arc::clone(&standing) };
     let (session, ended) = Actor::spawn(None, actor, (state, effects)).await?;
@@ -113,6 +123,7 @@ pub(crate) struct SessionState {
     armed: Option<Moment>,
     /// The last beat failed, and it was said.
     beats_fail: bool,
+    has_left: bool,
 }
 
 impl SessionState {
@@ -142,11 +153,16 @@ impl SessionLockActor {
     }
 
     /// Others wait for a key of this process: it is given away once it has been held for a moment.
-    fn wanted(&self, me: &ActorRef<SessionMsg>, state: &mut SessionState, key: EntryKey) {
+    /// `unheard`: the fence under which the store says that it is owned here.
+    fn wanted(&self, me: &ActorRef<SessionMsg>, state: &mut SessionState, key: EntryKey, unheard: Option<Fence>) {
         let now = self.clock.now();
+        let is_asked_for = state.requests.contains_key(&key);
         let Some(slot) = state.slot(&key) else {
-            // The store says that it is ours, and nobody here knows of it.
-            return state.leases.give_back(now, key, Fence::ANY, false);
+            // A grant whose answer was lost, and that nobody asked for again.
+            if let Some(fence) = unheard.filter(|_| !is_asked_for) {
+                state.leases.give_back(key, fence, true);
+            }
+            return;
         };
         let mut slot_state = slot.lock();
         slot_state.wanted_since.get_or_insert(now);
@@ -157,14 +173,15 @@ impl SessionLockActor {
             }
             (Activation::Live(actor), Some(_)) if actor.cast(Input::HandOver).is_ok() => {}
             // Without an actor, or with one that has died; only if nothing of the key is on its way (I8).
+            (Activation::Live(_), None) => {}
             (Activation::Live(_) | Activation::Vacant | Activation::Quarantined(_), fence)
-                if slot.open.load(Ordering::Acquire) == 0 =>
+                if slot.open.load(Ordering::Acquire) == 0 && !is_asked_for =>
             {
-                slot_state.lease = None;
-                slot_state.wanted_since = None;
+                (slot_state.lease, slot_state.wanted_since) = (None, None);
                 drop(slot_state);
-                // Without a fence: a grant whose answer was lost, and that nobody asked for again.
-                state.leases.give_back(now, key, fence.unwrap_or(Fence::ANY), true);
+                if let Some(fence) = fence.or(unheard) {
+                    state.leases.give_back(key, fence, true);
+                }
             }
             // On its way in or out. The outcome of its next batch, or the next beat, says it again.
             _ => {}
@@ -190,7 +207,7 @@ impl SessionLockActor {
             None => true,
         };
         if unused {
-            state.leases.give_back(self.clock.now(), key, fence, false);
+            state.leases.give_back(key, fence, false);
         }
     }
 
@@ -201,9 +218,10 @@ impl SessionLockActor {
         for game in state.games.values().filter_map(Weak::upgrade) {
             game.directory.for_each(|slot| {
                 let mut slot_state = slot.lock();
-                match &slot_state.activation {
-                    Activation::Live(actor) => drop(actor.cast(Input::HandOver)),
-                    _ => slot_state.lease = None,
+                // Without its lease a live key is shown to nobody: the next trust is not for it.
+                slot_state.lease = None;
+                if let Activation::Live(actor) = &slot_state.activation {
+                    let _ = actor.cast(Input::HandOver);
                 }
             });
         }
@@ -223,7 +241,11 @@ impl SessionLockActor {
                         let _ = want.reply.send(Err(error));
                     }
                 }
-                LeaseEffect::Wanted(keys) => keys.into_iter().for_each(|key| self.wanted(me, state, key)),
+                LeaseEffect::Wanted(leases) => {
+                    for LeaseRequest { key, fence } in leases {
+                        self.wanted(me, state, key, Some(fence));
+                    }
+                }
                 LeaseEffect::TrustUntil(moment) => self.standing.trusted_until.store(nanos(moment), Ordering::Release),
                 LeaseEffect::Over => {
                     tracing::warn!(target: TRACE_LEASES, "this process was taken for dead: it starts over");
@@ -250,7 +272,9 @@ impl SessionLockActor {
         });
     }
 
-    fn leave(&self, state: &SessionState, left: oneshot::Sender<()>) {
+    /// From now on nothing is answered or asked for any more.
+    fn leave(&self, state: &mut SessionState, left: Option<oneshot::Sender<()>>) {
+        state.has_left = true;
         let (backend, me) = (Arc::clone(&self.backend), state.leases.me());
         self.standing.incarnation.store(0, Ordering::Release);
         #[expect(clippy::disallowed_methods, reason = "once, at the end; whoever waits for it has a deadline")]
@@ -260,7 +284,8 @@ impl SessionLockActor {
             {
                 tracing::warn!(target: TRACE_LEASES, %error, "leases stay until this process is taken for dead");
             }
-            let _ = left.send(());
+            // Whoever waits for it may have had enough.
+            let _ = left.map(|left| left.send(()));
         });
     }
 
@@ -273,7 +298,7 @@ impl SessionLockActor {
             && state.armed.is_none_or(|armed| at < armed)
         {
             state.armed = Some(at);
-            me.send_after(at.since(now), || SessionMsg::Tick);
+            me.send_after(at.since(now), move || SessionMsg::Tick(at));
         }
     }
 }
@@ -290,8 +315,8 @@ async fn ask(leases: &dyn HoldLeases, effect: LeaseEffect, next: Incarnation, se
             let answer = leases.acquire(by, requests.clone()).await;
             SessionMsg::Acquired(by, requests, answer)
         }
-        LeaseEffect::Release(by, given) => {
-            let answer = leases.release(by, given.clone()).await;
+        LeaseEffect::Release(given) => {
+            let answer = leases.release(given.clone()).await;
             SessionMsg::Released(given, answer)
         }
         LeaseEffect::DeclareDead(by, seen) => {
@@ -324,9 +349,19 @@ impl Actor for SessionLockActor {
         msg: SessionMsg,
         state: &mut SessionState,
     ) -> Result<(), ActorProcessingErr> {
+        if state.has_left {
+            if let SessionMsg::Leave(left) = msg {
+                let _ = left.send(());
+            }
+            return Ok(());
+        }
         let now = self.clock.now();
         let effects = match msg {
             SessionMsg::Lane(lane) => {
+                if let Some(incarnation) = state.leases.me() {
+                    // Unless it has that name already.
+                    let _ = lane.cast(LaneMsg::Rejoin(incarnation));
+                }
                 state.lane = Some(lane);
                 Vec::new()
             }
@@ -342,24 +377,31 @@ impl Actor for SessionLockActor {
                 if wanted {
                     counter!(HAND_OVERS_TOTAL).increment(1);
                 }
-                state.leases.give_back(now, key, fence, wanted);
+                state.leases.give_back(key, fence, wanted);
                 Vec::new()
             }
             SessionMsg::Wanted(key) => {
-                self.wanted(&me, state, key);
+                self.wanted(&me, state, key, None);
                 Vec::new()
             }
             SessionMsg::HandOver(key, fence) => {
                 self.hand_over(state, &key, fence);
                 Vec::new()
             }
-            SessionMsg::Tick => {
-                state.armed = None;
+            SessionMsg::Tick(at) => {
+                // One that an earlier one has overtaken arms nothing, or timers would only ever grow in number.
+                if state.armed == Some(at) {
+                    state.armed = None;
+                }
                 Self::prune(state);
                 Vec::new()
             }
             SessionMsg::Leave(left) => {
-                self.leave(state, left);
+                self.leave(state, Some(left));
+                return Ok(());
+            }
+            SessionMsg::Halt => {
+                self.leave(state, None);
                 return Ok(());
             }
             SessionMsg::Over(incarnation) => state.leases.over(now, incarnation),

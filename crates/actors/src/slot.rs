@@ -32,7 +32,7 @@ pub(crate) enum Activation {
     /// It takes calls.
     Live(ActorRef<KeyMsg>),
     /// The actor gives up the key and will bring back what it has not done; calls wait here, behind that.
-    Leaving(VecDeque<KeyMsg>),
+    Leaving(ActorRef<KeyMsg>, VecDeque<KeyMsg>),
     /// Set aside until then.
     Quarantined(Moment),
     /// The slot is no longer in the directory: look the key up again.
@@ -147,12 +147,12 @@ impl Slot {
         state.durable = entry;
     }
 
-    /// Gives a message to the actor, if there is one that takes it. What nobody takes is dropped here, without the lock:
+    /// Gives a message to the actor, if there is one, also one that is leaving. What nobody takes is dropped here, without the lock:
     /// dropping a call answers it.
     pub(crate) fn send_if_live(&self, msg: KeyMsg) {
         let state = self.lock();
         let actor = match &state.activation {
-            Activation::Live(actor) => Some(actor.clone()),
+            Activation::Live(actor) | Activation::Leaving(actor, _) => Some(actor.clone()),
             _ => None,
         };
         drop(state);

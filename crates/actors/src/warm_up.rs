@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use crate::call_port::ReplyTo;
 use crate::game::Game;
 
-/// Keys that are on their way at once: a few of the reader's calls to the store.
-const KEYS_AT_ONCE: usize = 1_024;
+/// Keys that are on their way at once, values and all: one of the reader's calls to the store.
+const KEYS_AT_ONCE: usize = 256;
 
 impl Game {
     /// Reads keys into the cache; says how many of them hold a value. A key that cannot be read is left out: the call that

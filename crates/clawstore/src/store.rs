@@ -18,6 +18,9 @@ use crate::runtime::Running;
 /// How long a store that is dropped without [`Clawstore::shutdown`] waits for what was accepted.
 const DROP_PATIENCE: Duration = Duration::from_secs(8);
 
+/// How long closing the database may take.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// An open store.
 #[derive(Debug)]
 pub struct Clawstore {
@@ -73,7 +76,7 @@ impl Clawstore {
         let (process, database) = (Arc::clone(&self.process), Arc::clone(&self.database));
         let drained = async move {
             let report = process.drain(patience).await;
-            database.close().await;
+            close(&database).await;
             report
         };
         let report = self.runtime.wait(drained).unwrap_or_default();
@@ -87,9 +90,17 @@ impl Clawstore {
             return report;
         }
         let report = self.process.drain(patience).await;
-        self.database.close().await;
+        close(&self.database).await;
         *self.closed.lock() = Some(report);
         report
+    }
+}
+
+/// What hangs there has been given up: a shutdown keeps its time.
+#[expect(clippy::disallowed_methods, reason = "the one wait for a database that may not answer any more")]
+async fn close(database: &Opened) {
+    if tokio::time::timeout(CLOSE_PATIENCE, database.close()).await.is_err() {
+        tracing::warn!(target: "clawstore::store", "the database did not take its leave in time");
     }
 }
 

@@ -54,9 +54,8 @@ pub trait HoldLeases: Send + Sync {
     /// Asks for the lease of keys, one answer each, in order. Waits for nobody. The same fence again gives the same
     /// answer. A key that another holds is marked as wanted. [`BackendErrorKind::Over`] if `by` is not alive.
     fn acquire(&self, by: Incarnation, requests: Vec<LeaseRequest>) -> BackendFuture<'_, Vec<LeaseAnswer>>;
-    /// Gives leases back. One whose fence is not the key's any more is left alone; [`Fence::ANY`] gives back whatever lease of
-    /// the key `by` has.
-    fn release(&self, by: Incarnation, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()>;
+    /// Gives leases back. One whose fence is not the key's any more is left alone.
+    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()>;
     /// The incarnation ends in order: all its leases are free (I9).
     fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()>;
 }
@@ -86,9 +85,6 @@ impl Incarnation {
 pub struct Fence(pub u64);
 
 impl Fence {
-    /// No lease has it: stands for any fence where one's own leases are given back.
-    pub const ANY: Self = Self(0);
-
     /// From random bits.
     pub const fn from_bits(bits: u128) -> Self {
         Self(positive(bits))
@@ -138,8 +134,8 @@ pub struct BeatAnswer {
     pub alive: bool,
     /// Those of the watched ones, and of the next three, who are alive.
     pub peers: Vec<Peer>,
-    /// Keys of this incarnation that others wait for; not all if there are very many.
-    pub wanted: Vec<EntryKey>,
+    /// Leases of this incarnation that others wait for; not all if there are very many.
+    pub wanted: Vec<LeaseRequest>,
 }
 
 /// A key with the fence that it is asked for or given back with.

@@ -79,8 +79,10 @@ impl Lane {
     /// From the next batch on, this is another lane. What is in flight is settled under the old name first: only there
     /// its number means anything.
     pub fn rejoin(&mut self, id: LaneId) {
-        self.next_id = Some(id);
-        self.over = false;
+        if id != self.id {
+            self.next_id = Some(id);
+            self.over = false;
+        }
     }
 
     /// Why the store has halted, if it has.
@@ -143,8 +145,10 @@ impl Lane {
                 self.halted = Some(error.message.clone());
                 let unknown = CallError::unknown(error);
                 let mut effects = settle_all(&batch.rows, || RowResult::Unknown(unknown.clone()));
-                effects.extend(self.give_back(&Batch { rows: Vec::new(), ..*batch }, || {
-                    RowResult::Failed(CallError::unavailable(error))
+                let (parts, in_doubt) = (Batch { rows: Vec::new(), ..*batch }, self.in_doubt);
+                effects.extend(self.give_back(&parts, || match in_doubt {
+                    false => RowResult::Failed(CallError::unavailable(error)),
+                    true => RowResult::Unknown(unknown.clone()),
                 }));
                 effects
             }

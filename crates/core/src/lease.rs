@@ -33,19 +33,27 @@ pub enum LeaseEffect {
     /// Ask, and come back with `acquired`.
     Acquire(Incarnation, Vec<LeaseRequest>),
     /// Give back, and come back with `released`.
-    Release(Incarnation, Vec<LeaseRequest>),
+    Release(Vec<LeaseRequest>),
     /// Declare dead, and come back with `declared_dead`.
     DeclareDead(Incarnation, Vec<Peer>),
     /// The key is owned, in this state.
     Granted(LeaseRequest, Entry),
     /// The store cannot give the key; it is not asked for any more.
     Refused(EntryKey, BackendError),
-    /// Others wait for these keys.
-    Wanted(Vec<EntryKey>),
+    /// Others wait for these leases.
+    Wanted(Vec<LeaseRequest>),
     /// Owned values may be shown until then.
     TrustUntil(Moment),
     /// This incarnation is over: no lease of it counts any more.
     Over,
+}
+
+/// A lease on its way back.
+#[derive(Debug)]
+struct Release {
+    fence: Fence,
+    /// Others wait for the key: it is left to them for a while.
+    wanted: bool,
 }
 
 /// The leases of one process.
@@ -66,7 +74,7 @@ pub struct Leases {
     /// Keys given away because others wanted them, and until when they are left to them.
     cooling: HashMap<EntryKey, Moment, FixedState>,
     /// Leases to be given back, those on their way included.
-    releasing: HashMap<EntryKey, Fence, FixedState>,
+    releasing: HashMap<EntryKey, Release, FixedState>,
     release_in_flight: bool,
     release_at: Option<Moment>,
     peers: Peers,
@@ -114,11 +122,8 @@ impl Leases {
     }
 
     /// Gives a lease back; `wanted`: because others wait for it.
-    pub fn give_back(&mut self, now: Moment, key: EntryKey, fence: Fence, wanted: bool) {
-        if wanted {
-            self.cooling.insert(key.clone(), now + COOLING);
-        }
-        self.releasing.insert(key, fence);
+    pub fn give_back(&mut self, key: EntryKey, fence: Fence, wanted: bool) {
+        self.releasing.insert(key, Release { fence, wanted });
     }
 
     /// What is due now.
@@ -129,6 +134,7 @@ impl Leases {
         }
         let Some(me) = self.me else { return effects };
         if take_due(&mut self.beat_at, now) {
+            self.cooling.retain(|_, until| *until > now);
             effects.push(LeaseEffect::Beat(Beat { incarnation: me, watch: self.blocking() }));
         }
         let suspects = self.peers.take_suspects(now);
@@ -138,7 +144,7 @@ impl Leases {
         if self.next_poll.is_some_and(|at| at <= now) {
             self.poll(now);
         }
-        effects.extend(self.release(now, me));
+        effects.extend(self.release(now));
         effects.extend(self.acquire(now, me));
         effects
     }
@@ -151,7 +157,10 @@ impl Leases {
         let acquire = has_requests.then(|| self.acquire_pause.unwrap_or(now));
         let (release, acquire) = (self.me.and(release), self.me.and(acquire));
         let suspicion = self.me.and_then(|_| self.peers.next_suspicion(now));
-        [self.join_at, self.beat_at, suspicion, self.next_poll, release, acquire].into_iter().flatten().min()
+        [self.join_at, self.beat_at, suspicion, self.me.and(self.next_poll), release, acquire]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Owners that are waited for.
@@ -166,14 +175,16 @@ impl Leases {
         self.next_poll = Some(self.next_poll.map_or(at, |next| next.min(at)));
     }
 
-    fn release(&mut self, now: Moment, me: Incarnation) -> Option<LeaseEffect> {
+    fn release(&mut self, now: Moment) -> Option<LeaseEffect> {
         if self.release_in_flight || self.releasing.is_empty() || self.release_at.is_some_and(|at| at > now) {
             return None;
         }
         self.release_in_flight = true;
         self.release_at = None;
         let leases = self.releasing.iter().take(LEASES_PER_CALL_MAX);
-        Some(LeaseEffect::Release(me, leases.map(|(key, &fence)| LeaseRequest { key: key.clone(), fence }).collect()))
+        Some(LeaseEffect::Release(
+            leases.map(|(key, release)| LeaseRequest { key: key.clone(), fence: release.fence }).collect(),
+        ))
     }
 
     /// The answer to `Release`. A lease whose release is not known to be done is given back again: its fence tells whether
@@ -187,10 +198,12 @@ impl Leases {
             // Refused for good: the leases end with the incarnation.
             _ => {
                 for LeaseRequest { key, fence } in leases {
-                    if self.releasing.get(key) == Some(fence) {
-                        self.releasing.remove(key);
-                    }
-                    self.ready.push_back(key.clone());
+                    let Some(release) = self.releasing.get(key).filter(|release| release.fence == *fence) else {
+                        continue;
+                    };
+                    let until = release.wanted.then(|| now + COOLING);
+                    self.releasing.remove(key);
+                    self.ask_after_release(key, until);
                 }
             }
         }

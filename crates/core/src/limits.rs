@@ -80,8 +80,8 @@ pub const ACQUIRE_EAGER: Duration = Duration::from_secs(2);
 /// A row that was locked at the moment of asking is asked for again after this: a batch takes about as long.
 pub const BUSY_PAUSE: Duration = Duration::from_millis(3);
 /// A key that others want is kept at least this long, so that what waits for it is done in one go
-/// (`ownership-protocol.md` §2.2.6).
-pub const HOLD_MIN: Duration = Duration::from_millis(20);
+/// (`ownership-protocol.md` §2.2.6): a host that polls 20 times a second still runs an update in it.
+pub const HOLD_MIN: Duration = Duration::from_millis(50);
 /// After giving a wanted key away, its last owner does not ask for it again for this long (`decisions.md` 26).
 pub const COOLING: Duration = Duration::from_millis(150);
 /// A lease without an actor is given back after this long without a call (`decisions.md` 13).

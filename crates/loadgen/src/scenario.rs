@@ -3,6 +3,7 @@
 //! Owns: their names and options, and the worker processes' command line. Does not own: rounds of faults (`chaos`), whose
 //! victims some scenarios use.
 
+mod crowd;
 mod fleet;
 mod flood;
 mod outage;
@@ -26,6 +27,8 @@ pub enum Scenario {
     Takeover,
     /// A process is frozen, others take its keys, it wakes up: it overwrites nothing.
     Zombie,
+    /// Processes come and are killed under load, the others go on: nothing is lost.
+    Crowd,
     /// The server is away under load.
     Outage,
     /// Twenty processes with ten games each, on stock settings.
@@ -45,8 +48,8 @@ pub struct ScenarioOptions {
     /// How long its load, its fault or its freeze lasts. Default: what acceptance asks for.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..3600))]
     pub seconds: Option<u64>,
-    /// How much of it: increments of a writer, keys to be taken over, processes of twenty. Default: what acceptance asks
-    /// for.
+    /// How much of it: increments of a writer, keys to be taken over, processes of twenty, kills in a crowd. Default: what
+    /// acceptance asks for.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
     pub count: Option<u64>,
     /// Repeat the choices of an earlier run.
@@ -63,6 +66,7 @@ pub fn run(options: &ScenarioOptions) -> Result<()> {
         Scenario::TwoWriters => two_writers::run(options)?,
         Scenario::Takeover => takeover::run(options)?,
         Scenario::Zombie => zombie::run(options)?,
+        Scenario::Crowd => crowd::run(options)?,
         Scenario::Outage => outage::run(options)?,
         Scenario::Twenty => twenty::run(options)?,
         Scenario::Flood => flood::run(options)?,

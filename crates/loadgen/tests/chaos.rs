@@ -76,6 +76,11 @@ fn chaos_scenario_a_frozen_process_overwrites_nothing() {
 }
 
 #[test]
+fn chaos_scenario_of_processes_that_come_and_are_killed() {
+    passes(&["scenario", "crowd", "--count", "2", "--seconds", "2"]);
+}
+
+#[test]
 fn chaos_scenario_of_a_newer_migration_under_load() {
     passes(&["scenario", "upgrade", "--seconds", "4"]);
 }

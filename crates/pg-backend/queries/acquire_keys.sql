@@ -2,16 +2,24 @@
 --
 -- The first row, without a store, says that the asker is alive. A key is granted through the row that was inserted or
 -- through the row that was locked, because SKIP LOCKED does not see what its own statement inserted. One that gives no
--- row is locked by somebody else, or was inserted by somebody else a moment ago: busy. Where nothing is to be changed,
+-- row is busy: it is locked by somebody else, or has changed since this statement began. Where nothing is to be changed,
 -- nothing is locked: those who wait for a key ask often, and must not hold up its owner.
 WITH asker AS MATERIALIZED (
     SELECT id FROM clawstore.incarnation WHERE id = $1 AND state = 'alive'
 ), wish AS MATERIALIZED (
-    SELECT wish.store, wish.scope COLLATE "C" AS scope, wish.key COLLATE "C" AS key, wish.fence
+    -- The keys as they were when the statement began. What is concluded from it holds for a row only if that is the same
+    -- when it is locked: who was not alive then may be another owner's predecessor by now.
+    SELECT wish.store, wish.scope COLLATE "C" AS scope, wish.key COLLATE "C" AS key, wish.fence AS asked,
+           entry.store IS NOT NULL AS is_there, entry.owner AS seen_owner, entry.fence AS seen_fence,
+           EXISTS (SELECT FROM clawstore.incarnation WHERE id = entry.owner AND state = 'alive') AS is_held,
+           EXISTS (SELECT FROM clawstore.incarnation WHERE id = entry.wanted AND state = 'alive') AS is_wanted
     FROM asker, unnest($2::int[], $3::text[], $4::text[], $5::bigint[]) AS wish (store, scope, key, fence)
+    LEFT JOIN clawstore.entry
+           ON entry.store = wish.store AND entry.scope = wish.scope COLLATE "C" AND entry.key = wish.key COLLATE "C"
 ), inserted AS (
+    -- Only what is not there: for a row that is, ON CONFLICT would wait until whoever is writing it has committed.
     INSERT INTO clawstore.entry (store, scope, key, owner, fence)
-    SELECT store, scope, key, $1, fence FROM wish
+    SELECT store, scope, key, $1, asked FROM wish WHERE NOT is_there
     ON CONFLICT (store, scope, key) DO NOTHING
     RETURNING store, scope, key, revision, created, updated
 ), known AS MATERIALIZED (
@@ -19,23 +27,14 @@ WITH asker AS MATERIALIZED (
     SELECT entry.*, entry.owner = $1 AS mine
     FROM wish
     JOIN clawstore.entry ON entry.store = wish.store AND entry.scope = wish.scope AND entry.key = wish.key
-    WHERE EXISTS (SELECT FROM clawstore.incarnation WHERE id = entry.owner AND state = 'alive')
-      AND CASE WHEN entry.owner = $1
-               THEN entry.fence = wish.fence
-               ELSE EXISTS (SELECT FROM clawstore.incarnation WHERE id = entry.wanted AND state = 'alive') END
+    WHERE is_held AND CASE WHEN seen_owner = $1 THEN seen_fence = asked ELSE is_wanted END
 ), locked AS MATERIALIZED (
-    SELECT entry.*, wish.fence AS asked,
-           coalesce(entry.owner = $1, false)
-               OR NOT EXISTS (SELECT FROM clawstore.incarnation WHERE id = entry.owner AND state = 'alive') AS free
+    SELECT entry.*, asked, coalesce(seen_owner = $1, false) OR NOT is_held AS free
     FROM wish
     JOIN clawstore.entry ON entry.store = wish.store AND entry.scope = wish.scope AND entry.key = wish.key
-    WHERE entry.mode = 0
-      AND NOT (
-          EXISTS (SELECT FROM clawstore.incarnation WHERE id = entry.owner AND state = 'alive')
-          AND CASE WHEN entry.owner = $1
-                   THEN entry.fence = wish.fence
-                   ELSE EXISTS (SELECT FROM clawstore.incarnation WHERE id = entry.wanted AND state = 'alive') END
-      )
+    WHERE NOT (is_held AND CASE WHEN seen_owner = $1 THEN seen_fence = asked ELSE is_wanted END)
+      AND entry.mode = 0
+      AND entry.owner IS NOT DISTINCT FROM seen_owner AND entry.fence IS NOT DISTINCT FROM seen_fence
     FOR NO KEY UPDATE OF entry SKIP LOCKED
 ), changed AS (
     UPDATE clawstore.entry

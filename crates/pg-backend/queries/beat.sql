@@ -18,7 +18,7 @@ WITH hurried AS (
     JOIN clawstore.incarnation ON incarnation.id = watched.id
     WHERE incarnation.state = 'alive' AND incarnation.id <> $1
 ), wish AS (
-    SELECT game.external_id AS game, store.kind, store.name, entry.scope, entry.key
+    SELECT game.external_id AS game, store.kind, store.name, entry.scope, entry.key, entry.fence
     FROM clawstore.entry
     JOIN clawstore.store ON store.id = entry.store
     JOIN clawstore.game ON game.id = store.game
@@ -29,10 +29,10 @@ SELECT (SELECT done FROM hurried) AND EXISTS (SELECT FROM beaten) AS "alive!",
        ARRAY(SELECT id FROM peer ORDER BY id) AS "peers!",
        ARRAY(SELECT beats FROM peer ORDER BY id) AS "beats!",
        wanted.games AS "games!", wanted.kinds AS "kinds!", wanted.names AS "names!", wanted.scopes AS "scopes!",
-       wanted.keys AS "keys!"
+       wanted.keys AS "keys!", wanted.fences AS "fences!"
 FROM (
     SELECT coalesce(array_agg(game), '{}') AS games, coalesce(array_agg(kind), '{}') AS kinds,
            coalesce(array_agg(name), '{}') AS names, coalesce(array_agg(scope), '{}') AS scopes,
-           coalesce(array_agg(key), '{}') AS keys
+           coalesce(array_agg(key), '{}') AS keys, coalesce(array_agg(fence), '{}') AS fences
     FROM wish
 ) AS wanted

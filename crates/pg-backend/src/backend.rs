@@ -12,6 +12,7 @@ use clawstore_core::backend::{
     Incarnation, LeaseAnswer, LeaseRequest, Peer, ReadEntries, RowOutcome, ScanEntries,
 };
 use clawstore_core::{Entry, EntryKey, StoreId};
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use crate::commit::commit;
@@ -80,19 +81,19 @@ impl PgBackend {
     /// See [`OpenError`].
     pub async fn open(options: PgConnectOptions, settings: PgSettings) -> Result<Self, OpenError> {
         let (session, durability) = session::open(&options, Purpose::Calls, settings.durable).await?;
-        drop(session);
+        // The server notices by itself if the good-bye does not arrive.
+        let _ = session.close().await;
         migrate::ensure(&options, settings.migrate).await?;
-        let backend = Self {
+        Ok(Self {
             control: Link::new(&options, Purpose::Calls, settings.durable),
             calls: Link::new(&options, Purpose::Calls, settings.durable),
             lanes: std::array::from_fn(|_| Link::new(&options, Purpose::Commits, settings.durable)),
             stores: StoreIds::default(),
             server: settings.server,
             durability,
-            beats_to_maintenance: AtomicU32::new(0),
-        };
-        backend.maintain_versions().await;
-        Ok(backend)
+            // With the first beat: servers look after partitions, tools that look into the database write nothing.
+            beats_to_maintenance: AtomicU32::new(1),
+        })
     }
 
     /// What acknowledged writes survive, for people to read at the start.
@@ -210,9 +211,9 @@ impl HoldLeases for PgBackend {
         })
     }
 
-    fn release(&self, by: Incarnation, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
+    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
         Box::pin(async move {
-            let call = ReleaseKeys { stores: &self.stores, by, leases: &leases };
+            let call = ReleaseKeys { stores: &self.stores, leases: &leases };
             self.calls.ask("the release of keys", CALL_DEADLINE, &call).await
         })
     }

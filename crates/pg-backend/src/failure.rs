@@ -33,12 +33,11 @@ impl Failure {
 
     /// Whether the session was found lost, so that a call that may be repeated should be, on a new one.
     pub(crate) fn is_lost_session(&self) -> bool {
-        match self {
-            Self::Answered(error) => {
-                sqlstate(error).is_none_or(|code| matches!(class(code), "08" | "57" | "25"))
-                    && !matches!(sqlstate(error), Some("57014"))
-            }
-            Self::NotConnected(_) | Self::Late { .. } => false,
+        let Self::Answered(error) = self else { return false };
+        match sqlstate(error) {
+            // Ended by an operator or a shutdown, or on a server that takes no writes any more.
+            Some(code) => matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25006") || class(code) == "08",
+            None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)),
         }
     }
 
@@ -75,7 +74,8 @@ impl Failure {
         };
         let Some(code) = sqlstate(error) else {
             return match error {
-                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Corrupt,
+                // An answer that cannot be read is an answer: what was asked for was done.
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) if !commit => Corrupt,
                 sqlx::Error::Encode(_) => Invalid,
                 _ => lost,
             };
@@ -116,3 +116,6 @@ pub(crate) fn class(code: &str) -> &str {
 fn constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error()?.constraint()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use clawstore_core::EntryKey;
-use clawstore_core::backend::{Beat, BeatAnswer, Incarnation, Peer};
+use clawstore_core::backend::{Beat, BeatAnswer, Fence, Incarnation, LeaseRequest, Peer};
 use sqlx::postgres::PgConnection;
 
 use crate::columns::store_id;
@@ -75,8 +75,9 @@ impl Call for Beat {
         let row = sqlx::query_file!("queries/beat.sql", id(self.incarnation), &watch).fetch_one(session).await?;
         let mut wanted = Vec::with_capacity(row.keys.len());
         let stores = row.games.iter().zip(&row.kinds).zip(row.names.into_iter().zip(row.scopes));
-        for (((game, kind), (name, scope)), key) in stores.zip(row.keys) {
-            wanted.push(EntryKey { store: Arc::new(store_id(game, kind, name, scope)?), key: key.into() });
+        for ((((game, kind), (name, scope)), key), fence) in stores.zip(row.keys).zip(row.fences) {
+            let key = EntryKey { store: Arc::new(store_id(game, kind, name, scope)?), key: key.into() };
+            wanted.push(LeaseRequest { key, fence: Fence(fence as u64) });
         }
         let peers = row.peers.into_iter().zip(row.beats).map(|(id, beats)| peer(id, beats)).collect();
         Ok(BeatAnswer { alive: row.alive, peers, wanted })

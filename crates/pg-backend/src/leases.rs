@@ -75,7 +75,6 @@ fn not_alive(by: Incarnation) -> BackendError {
 /// Gives leases back.
 pub(crate) struct ReleaseKeys<'a> {
     pub(crate) stores: &'a StoreIds,
-    pub(crate) by: Incarnation,
     pub(crate) leases: &'a [LeaseRequest],
 }
 
@@ -91,7 +90,6 @@ impl Call for ReleaseKeys<'_> {
             rows.iter().map(|(key, _)| key.scope).bind_iter() as _,
             rows.iter().map(|(key, _)| key.key).bind_iter() as _,
             rows.iter().map(|(_, place)| fence(&self.leases[*place])).bind_iter() as _,
-            self.by.0 as i64,
         );
         query.execute(session).await?;
         Ok(())

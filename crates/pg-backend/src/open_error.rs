@@ -35,6 +35,12 @@ pub enum OpenError {
         /// As `server_version_num`: 140011 is 14.11.
         found: i32,
     },
+    /// The server follows another, which is the one to be named.
+    #[error("the database was not opened: {server} is a standby, which takes no writes; name the primary")]
+    Standby {
+        /// Host, port and database.
+        server: String,
+    },
     /// Names and values are UTF-8.
     #[error(
         "the database was not opened: its encoding is {found} where UTF8 is needed; create another one with ENCODING 'UTF8'"

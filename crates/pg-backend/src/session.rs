@@ -92,6 +92,10 @@ async fn open_now(
     if found.encoding != "UTF8" {
         return Err(OpenError::Encoding { found: found.encoding });
     }
+    // What it shows may be old, and it takes no writes.
+    if found.standby {
+        return Err(OpenError::Standby { server: server(&options) });
+    }
     let shown = Shown {
         fsync: found.fsync,
         full_page_writes: found.full_page_writes,

@@ -11,7 +11,7 @@ use clawstore_core::backend::{
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use clawstore_postgres::{Durability, OpenError, PgBackend, PgConnectOptions, PgSettings, migrate};
-use clawstore_testkit::postgres::{Cluster, Database};
+use clawstore_testkit::postgres::{Cluster, Database, StopMode};
 
 const ME: Incarnation = Incarnation(1);
 
@@ -67,7 +67,7 @@ async fn use_all(backend: &PgBackend) {
     assert_eq!(backend.list_stores().await.unwrap().len(), 1);
     assert_eq!(backend.list_keys(key().store, None, 10).await.unwrap(), [key()]);
     leases.declare_dead(ME, Vec::new()).await.unwrap();
-    leases.release(ME, lease()).await.unwrap();
+    leases.release(lease()).await.unwrap();
     leases.leave(ME).await.unwrap();
 }
 
@@ -168,5 +168,25 @@ fn a_server_that_is_killed_and_comes_back() {
         assert!(beat().await.unwrap().alive);
         assert_eq!(backend.read_entries(vec![key()]).await.unwrap()[0].revision, 1);
         assert_eq!(backend.commit_batch(batch(2)).await, Ok(vec![RowOutcome::Committed]));
+    });
+}
+
+/// A standby may show what is old: neither a start nor a connection that is opened again takes it for the database.
+#[test]
+fn a_standby_is_not_the_database() {
+    let mut cluster = Cluster::start().unwrap();
+    let database = Database::create_on(&cluster);
+    block_on(async {
+        let backend = PgBackend::open(options(&database.url()), PgSettings::default()).await.unwrap();
+        use_all(&backend).await;
+        // Programs run in the directory of the data. A server with this file follows a primary, which it has not.
+        database.psql("COPY (SELECT 1) TO PROGRAM 'cat > standby.signal'").unwrap();
+        cluster.stop(StopMode::Fast).unwrap();
+        cluster.restart().unwrap();
+        let error = backend.read_entries(vec![key()]).await.unwrap_err();
+        assert_eq!(error.kind, BackendErrorKind::Unavailable);
+        assert!(error.message.contains("is a standby"), "{error}");
+        let error = PgBackend::open(options(&database.url()), PgSettings::default()).await.unwrap_err();
+        assert!(matches!(error, OpenError::Standby { .. }), "{error}");
     });
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::{LeaseEffect, Leases, pause};
 use crate::backend::{BackendError, BackendErrorKind, Fence, Incarnation, LeaseAnswer, LeaseRequest};
 use crate::clock::Moment;
+use crate::entry_key::EntryKey;
 use crate::limits::{ACQUIRE_EAGER, ACQUIRE_PAUSE, BUSY_PAUSE, LEASES_PER_CALL_MAX};
 
 /// A key that is asked for.
@@ -36,7 +37,6 @@ impl Leases {
     /// Readies all keys whose time has come: they are asked for in one call.
     pub(super) fn poll(&mut self, now: Moment) {
         self.next_poll = None;
-        self.cooling.retain(|_, until| *until > now);
         let mut next = None;
         for (key, waiting) in &mut self.waiting {
             match waiting.turn {
@@ -135,6 +135,19 @@ impl Leases {
             }
         }
         None
+    }
+
+    /// A key whose release is done: asked for at once if it waits, or when it has been left to others for long enough.
+    pub(super) fn ask_after_release(&mut self, key: &EntryKey, cooling_until: Option<Moment>) {
+        match (self.waiting.get_mut(key), cooling_until) {
+            (Some(waiting), Some(until)) if waiting.turn == Turn::Ready => {
+                waiting.turn = Turn::At(until);
+                self.poll_at(until);
+            }
+            (Some(_), _) => self.ready.push_back(key.clone()),
+            (None, Some(until)) => drop(self.cooling.insert(key.clone(), until)),
+            (None, None) => {}
+        }
     }
 
     pub(super) fn ask_again(&mut self, now: Moment, requests: &[LeaseRequest], at: Moment) {

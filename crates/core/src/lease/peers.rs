@@ -66,7 +66,11 @@ impl Peers {
         }
         let is_suspect = |watched: &Watched| now.since(watched.still_since) >= SUSPECT_AFTER;
         let taken = self.watched.extract_if(|_, watched| is_suspect(watched));
-        taken.map(|(incarnation, watched)| Peer { incarnation, beats: watched.beats }).collect()
+        let mut suspects: Vec<_> =
+            taken.map(|(incarnation, watched)| Peer { incarnation, beats: watched.beats }).collect();
+        // In one order everywhere: two who declare the same deaths must not wait for each other.
+        suspects.sort_unstable_by_key(|peer| peer.incarnation);
+        suspects
     }
 
     pub(super) fn next_suspicion(&self, now: Moment) -> Option<Moment> {

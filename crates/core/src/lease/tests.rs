@@ -121,7 +121,7 @@ impl World {
                 let answers = if is_down { down() } else { self.store.acquire(by, &requests) };
                 return leases.acquired(now, by, requests, answers);
             }
-            LeaseEffect::Release(_, given) => {
+            LeaseEffect::Release(given) => {
                 if !is_down {
                     given.iter().for_each(|lease| self.store.release(lease));
                 }
@@ -136,9 +136,9 @@ impl World {
             LeaseEffect::Granted(request, _) => drop(owned.insert(request.key, request.fence)),
             LeaseEffect::Refused(key, error) => panic!("{key}: {error}"),
             LeaseEffect::Wanted(keys) => {
-                for key in keys {
+                for LeaseRequest { key, .. } in keys {
                     if let Some(fence) = owned.remove(&key).filter(|_| *hands_over) {
-                        leases.give_back(now, key, fence, true);
+                        leases.give_back(key, fence, true);
                     }
                 }
             }
@@ -158,8 +158,9 @@ impl Store {
         *beats += 1;
         let peers = self.alive.iter().filter(|(who, _)| **who != beat.incarnation);
         let peers = peers.map(|(&incarnation, &beats)| Peer { incarnation, beats }).collect();
-        let is_mine = |key: &EntryKey| self.owners.get(key).is_some_and(|owner| owner.0 == beat.incarnation);
-        let wanted = self.wanted.keys().filter(|key| is_mine(key)).cloned().collect();
+        let mine = |key: &EntryKey| self.owners.get(key).filter(|owner| owner.0 == beat.incarnation);
+        let lease = |key: &EntryKey| mine(key).map(|owner| LeaseRequest { key: key.clone(), fence: owner.1 });
+        let wanted = self.wanted.keys().filter_map(lease).collect();
         BeatAnswer { alive: true, peers, wanted }
     }
 
@@ -309,14 +310,14 @@ fn a_key_that_cannot_be_given_fails_alone() {
 fn a_key_is_not_asked_for_before_its_release_is_done() {
     let now = Moment::default();
     let (mut leases, _) = Leases::start(Incarnation(1), now);
-    leases.give_back(now, key("k"), Fence(1), false);
+    leases.give_back(key("k"), Fence(1), false);
     leases.want(now, &key("k"), Fence(2));
     let effects = leases.tick(now);
-    let [LeaseEffect::Release(_, given)] = effects.as_slice() else { panic!("{effects:?}") };
+    let [LeaseEffect::Release(given)] = effects.as_slice() else { panic!("{effects:?}") };
     leases.released(now, given, down());
     assert_eq!(leases.tick(now), [], "the release is tried again first");
     let later = now + RETRY_PAUSE.0;
-    assert_eq!(leases.tick(later), [LeaseEffect::Release(Incarnation(1), given.clone())]);
+    assert_eq!(leases.tick(later), [LeaseEffect::Release(given.clone())]);
     leases.released(later, given, Ok(()));
     assert!(matches!(leases.tick(later).as_slice(), [LeaseEffect::Acquire(..)]));
 }

@@ -82,8 +82,13 @@ pub(super) fn run(rounds: u64, seed: u64, blow: Blow) -> Result<()> {
     for round in 1..=rounds {
         harness.round(round, blow).with_context(|| format!("round {round} of {blow:?}, seed {seed}"))?;
     }
-    harness.report(rounds, blow, begun.elapsed());
-    harness.verdict(rounds)
+    let replays = harness.server.replays()?;
+    harness.report(rounds, blow, begun.elapsed(), replays);
+    harness.verdict(rounds)?;
+    // Each cut after a commit takes away an answer that only the database can repeat.
+    let is_settled = blow != Blow::Connection || replays >= i64::try_from(rounds)?;
+    ensure!(is_settled, "only {replays} answers were asked for again");
+    Ok(())
 }
 
 impl Harness {
@@ -165,11 +170,11 @@ impl Harness {
         Ok(())
     }
 
-    fn report(&self, rounds: u64, blow: Blow, took: Duration) {
+    fn report(&self, rounds: u64, blow: Blow, took: Duration, replays: i64) {
         let Totals { counts, least_in_flight, slowest_back, slowest_pause, complaints } = &self.totals;
         println!(
             "{rounds} rounds of {blow:?} in {:.0} s: at least {} calls in flight; {}; {} keys; slowest to answer again \
-             {:.1} s, to answer all {:.1} s; {complaints} wrong",
+             {:.1} s, to answer all {:.1} s; {replays} batches had committed when sent again; {complaints} wrong",
             took.as_secs_f64(),
             least_in_flight.unwrap_or(0),
             told(*counts),

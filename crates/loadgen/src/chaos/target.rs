@@ -118,7 +118,7 @@ impl Server {
     }
 
     /// Waits until nobody else is connected: what a killed process had sent may still be running.
-    fn wait_until_alone(&self) -> Result<()> {
+    pub(crate) fn wait_until_alone(&self) -> Result<()> {
         self.runtime.block_on(async {
             let (mut connection, start) = (PgConnection::connect(&self.url()).await?, Instant::now());
             while sqlx::query_scalar::<_, i64>(OTHERS).fetch_one(&mut connection).await? > 0 {
@@ -161,6 +161,12 @@ impl Server {
     pub(crate) fn incarnations(&self) -> Result<Vec<String>> {
         const ALL: &str = "SELECT state FROM clawstore.incarnation ORDER BY id";
         self.ask(async |connection| sqlx::query_scalar(ALL).fetch_all(connection).await)
+    }
+
+    /// How many batches were found to have committed already when they were sent again.
+    pub(crate) fn replays(&self) -> Result<i64> {
+        const ALL: &str = "SELECT sum(bumps)::bigint FROM clawstore.lane";
+        self.ask(async |connection| sqlx::query_scalar(ALL).fetch_one(connection).await)
     }
 
     /// Runs statements as an operator would.

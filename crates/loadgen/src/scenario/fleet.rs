@@ -17,13 +17,16 @@ const IDLE_MAX: Duration = Duration::from_secs(31);
 
 pub(super) struct Fleet {
     pub(super) server: Server,
+    /// Those that live.
     pub(super) victims: Vec<Process>,
+    /// Journals of those that were killed. Their open calls may have been applied.
+    killed: Vec<Vec<u8>>,
     seed: u64,
 }
 
 impl Fleet {
     pub(super) fn start(seed: u64, size: usize) -> Result<Self> {
-        let mut fleet = Self { server: Server::start()?, victims: Vec::new(), seed };
+        let mut fleet = Self { server: Server::start()?, victims: Vec::new(), killed: Vec::new(), seed };
         for _ in 0..size {
             fleet.join()?;
         }
@@ -32,13 +35,22 @@ impl Fleet {
 
     /// Starts one more victim and waits until it is busy.
     pub(super) fn join(&mut self) -> Result<()> {
-        let (seed, round) = (self.seed.to_string(), self.victims.len().to_string());
+        let number = self.victims.len() + self.killed.len();
+        let (seed, round) = (self.seed.to_string(), number.to_string());
         let arguments = ["victim", "--db", &self.server.url(), "--seed", &seed, "--round", &round];
         let victim = Process::start(&arguments.map(Into::into))?;
         victim.wait_for(Event::Open)?;
         victim.wait_for(Event::Busy)?;
         self.victims.push(victim);
         Ok(())
+    }
+
+    /// kill -9 of one of them. Returns how many calls it had in flight.
+    pub(super) fn kill(&mut self, index: usize) -> Result<usize> {
+        let victim = self.victims.swap_remove(index);
+        let in_flight = victim.in_flight();
+        self.killed.push(victim.kill()?);
+        Ok(in_flight)
     }
 
     /// Lets the load go on. All must outlive it.
@@ -60,7 +72,7 @@ impl Fleet {
             let left = IDLE_MAX.saturating_sub(paused.elapsed());
             victim.wait_at_most(Event::Idle, left).context("a call has no answer")?;
         }
-        let journals: Vec<Vec<u8>> = self.victims.iter().map(Process::take_lines).collect();
+        let mut journals: Vec<Vec<u8>> = self.victims.iter().map(Process::take_lines).collect();
         let mut sum = Counts::default();
         for (number, journal) in journals.iter().enumerate() {
             let history = History::parse(journal)?;
@@ -70,6 +82,10 @@ impl Fleet {
             }
             sum.add(history.counts());
         }
+        journals.append(&mut self.killed);
+        // Those who live answer all; what the killed had sent is over with their connections.
+        drop(self.victims);
+        self.server.wait_until_alone()?;
         let after = self.server.look()?;
         let found = check::check(&State::new(), &History::merge(&journals)?, &after);
         println!(

@@ -58,15 +58,15 @@ pub(super) fn run(options: &ScenarioOptions) -> Result<()> {
     for worker in &mut workers {
         worker.say("stop")?;
     }
-    for worker in &mut workers {
+    for worker in &workers {
         // More than is allowed: how much more is worth knowing.
         worker.wait_at_most(Event::Idle, CALL_DEADLINE * 2).context("a process is not drained")?;
         drained.push(back.elapsed());
-        worker.say("again")?;
     }
     let states = server.incarnations()?;
     println!("drained {drained:.1?} after the return; incarnations {states:?}");
-    for (number, worker) in workers.into_iter().enumerate() {
+    for (number, mut worker) in workers.into_iter().enumerate() {
+        worker.say("end")?;
         worker.wait_for(Event::End)?;
         judge(number, &String::from_utf8(worker.close()?)?, &server)?;
     }

@@ -1,5 +1,6 @@
 //! The plan of every statement, as our sessions make it, on tables with rows: a lost index, or a condition that an index
-//! does not know any more, shows as a difference from `plans.txt`. `UPDATE_EXPECT=1` writes it anew.
+//! does not know any more, shows as a difference from `plans.txt`. `UPDATE_EXPECT=1` writes it anew. Other releases of
+//! Postgres plan a little differently, so only those of 15 are looked at.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fmt::Write as _;
@@ -11,7 +12,8 @@ use serde_json::Value;
 
 use super::{Purpose, SETTINGS};
 
-/// Enough rows that a scan of a whole table is not the best plan for lack of anything to scan.
+/// Enough rows that no index is left aside for want of rows, and few enough that ANALYZE reads them all: the same plan every
+/// time.
 const ROWS: &str = "
     INSERT INTO clawstore.game (external_id) SELECT n::text FROM generate_series(1, 20) AS n;
     INSERT INTO clawstore.store (game, kind, name)
@@ -22,7 +24,7 @@ const ROWS: &str = "
     INSERT INTO clawstore.entry (store, scope, key, revision, owner, fence, num, value, wanted, wanted_of)
         SELECT 1 + n % 1000, 's', 'k' || n, 1, 100, n, n, n::text, CASE WHEN n % 500 = 0 THEN 200 END,
                CASE WHEN n % 500 = 0 THEN 100 END
-        FROM generate_series(1, 50000) AS n;
+        FROM generate_series(1, 20000) AS n;
     ANALYZE;
 ";
 
@@ -109,6 +111,9 @@ fn plans_inside(database: &Database) -> Vec<String> {
 #[test]
 fn every_statement_goes_through_its_index() {
     let database = Database::create();
+    if !database.psql("SHOW server_version_num").unwrap().starts_with("15") {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(crate::migrate::up(&database.url().parse().unwrap())).unwrap();
     database.psql(ROWS).unwrap();

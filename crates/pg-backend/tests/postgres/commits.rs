@@ -179,6 +179,31 @@ fn a_batch_that_was_lost_commits_when_it_is_sent_again() {
     });
 }
 
+/// The row is marked as wanted while the batch waits for it: it commits all the same, with what it keeps.
+#[test]
+fn a_row_that_becomes_wanted_in_the_middle_commits_with_its_versions() {
+    let database = Database::create();
+    block_on(async {
+        let backend = open_here(&database).await;
+        let (mut holder, mut watcher) = (connect(&database).await, connect(&database).await);
+        write_new(&backend, &[key("k")], &first("1")).await;
+        run(&mut holder, "BEGIN; UPDATE clawstore.entry SET wanted = 2, wanted_of = 1").await;
+        let second = next(&first("1"), value("2"));
+        let mut keep = row(&key("k"), 1, &next(&second, value("3")));
+        keep.keep_previous = true;
+        keep.kept = vec![Arc::new(second)];
+        let let_go = async {
+            until(&mut watcher, HANGING, 1).await;
+            run(&mut holder, "COMMIT").await;
+        };
+        let (answer, ()) = tokio::join!(backend.commit_batch(batch(2, vec![keep])), let_go);
+        assert_eq!(answer, Ok(vec![RowOutcome::Wanted]));
+        let kept =
+            database.psql("SELECT string_agg(revision || '=' || value, ' ' ORDER BY revision) FROM clawstore.version");
+        assert_eq!(kept.unwrap(), "1=1 2=2");
+    });
+}
+
 /// A row that somebody else has locked for too long: a definite answer, and the number stays free.
 #[test]
 fn a_batch_that_gets_no_lock_is_unavailable() {

@@ -150,10 +150,10 @@ pub async fn a_wanted_key_shows_in_the_commit_and_in_the_beat(shared: Shared) {
     let rows = vec![owned(&other, 8, 0, &entry), owned(&wanted, 7, 0, &entry)];
     assert_eq!(a.commit(1, rows.clone()).await, Ok(vec![RowOutcome::Committed, RowOutcome::Wanted]));
     assert_eq!(a.commit(1, rows).await, Ok(vec![RowOutcome::Committed, RowOutcome::Wanted]), "the same again");
-    assert_eq!(a.beat().await.wanted, std::slice::from_ref(&wanted));
+    assert_eq!(a.beat().await.wanted, [lease(&wanted, 7)]);
     assert_eq!(b.beat().await.wanted, [], "it is not b's to give");
 
-    a.leases.release(a.incarnation, vec![lease(&wanted, 7)]).await.expect("a release");
+    a.leases.release(vec![lease(&wanted, 7)]).await.expect("a release");
     assert_eq!(b.acquire(&wanted, 9).await, LeaseAnswer::Granted(entry.clone()));
     assert_eq!(b.beat().await.wanted, [], "nobody wants it any more");
     let second = next(&entry, json("2"));
@@ -166,7 +166,7 @@ pub async fn a_released_key_is_granted_with_what_is_stored(shared: Shared) {
     let (k, entry) = (key("k"), first("{\"a\":1}"));
     a.acquire(&k, 7).await;
     a.commit(1, vec![owned(&k, 7, 0, &entry)]).await.expect("commits");
-    a.leases.release(a.incarnation, vec![lease(&k, 7), lease(&key("unknown"), 8)]).await.expect("a release");
+    a.leases.release(vec![lease(&k, 7), lease(&key("unknown"), 8)]).await.expect("a release");
     assert_eq!(b.acquire(&k, 9).await, LeaseAnswer::Granted(entry.clone()));
     let second = next(&entry, json("2"));
     assert_eq!(a.commit(2, vec![owned(&k, 7, 1, &second)]).await, Ok(vec![RowOutcome::Fenced]));
@@ -177,21 +177,10 @@ pub async fn a_late_release_leaves_the_key_alone(shared: Shared) {
     let [a, b] = shared.processes().await;
     let key = key("k");
     a.acquire(&key, 7).await;
-    a.leases.release(a.incarnation, vec![lease(&key, 7)]).await.expect("a release");
+    a.leases.release(vec![lease(&key, 7)]).await.expect("a release");
     b.acquire(&key, 8).await;
-    a.leases.release(a.incarnation, vec![lease(&key, 7)]).await.expect("a release");
+    a.leases.release(vec![lease(&key, 7)]).await.expect("a release");
     assert!(is_held_by(&a.acquire(&key, 9).await, &b));
-}
-
-/// A grant whose answer was lost leaves a lease of which nobody knows the fence.
-pub async fn a_lease_is_given_back_without_its_fence_by_its_owner_only(shared: Shared) {
-    let [a, b] = shared.processes().await;
-    let key = key("k");
-    a.acquire(&key, 7).await;
-    b.leases.release(b.incarnation, vec![lease(&key, Fence::ANY.0)]).await.expect("a release");
-    assert!(is_held_by(&b.acquire(&key, 8).await, &a));
-    a.leases.release(a.incarnation, vec![lease(&key, Fence::ANY.0)]).await.expect("a release");
-    assert!(matches!(b.acquire(&key, 8).await, LeaseAnswer::Granted(_)));
 }
 
 /// A lease alone makes neither a store nor a key that anybody sees.

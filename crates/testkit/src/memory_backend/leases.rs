@@ -2,11 +2,11 @@
 //!
 //! Owns: incarnations, owners and who waits, in their simplest form. Does not own: what a fence guards (`memory_backend`).
 
-use clawstore_core::Entry;
 use clawstore_core::backend::{
-    BackendError, BackendErrorKind, BackendFuture, Beat, BeatAnswer, Fence, HoldLeases, Incarnation, LaneId, LeaseAnswer,
+    BackendError, BackendErrorKind, BackendFuture, Beat, BeatAnswer, HoldLeases, Incarnation, LaneId, LeaseAnswer,
     LeaseRequest, Peer,
 };
+use clawstore_core::{Entry, EntryKey};
 
 use super::{Answered, CommitBatches, MemoryBackend, Stored, lock};
 
@@ -57,11 +57,8 @@ impl Stored {
         LeaseAnswer::Granted(self.entries.get(&key).map_or_else(Entry::default, |entry| Entry::clone(entry)))
     }
 
-    fn release(&mut self, by: Incarnation, lease: &LeaseRequest) {
-        let is_given = |(owner, fence): &(Incarnation, Fence)| {
-            *fence == lease.fence || (lease.fence == Fence::ANY && *owner == by)
-        };
-        if self.owners.get(&lease.key).is_some_and(is_given) {
+    fn release(&mut self, lease: &LeaseRequest) {
+        if self.owners.get(&lease.key).is_some_and(|(_, fence)| *fence == lease.fence) {
             self.owners.remove(&lease.key);
             self.wanted.remove(&lease.key);
         }
@@ -90,8 +87,11 @@ impl HoldLeases for MemoryBackend {
             let me = beat.incarnation;
             let Some(beats) = stored.alive.get_mut(&me) else { return Ok(BeatAnswer::default()) };
             *beats += 1;
-            let is_mine = |key| stored.owners.get(key).is_some_and(|(owner, _)| *owner == me);
-            let wanted = stored.wanted.keys().filter(|key| is_mine(*key)).cloned().collect();
+            let lease = |key: &EntryKey| {
+                let (_, fence) = stored.owners.get(key).filter(|(owner, _)| *owner == me)?;
+                Some(LeaseRequest { key: key.clone(), fence: *fence })
+            };
+            let wanted = stored.wanted.keys().filter_map(lease).collect();
             Ok(BeatAnswer { alive: true, peers: stored.peers(Some(me)), wanted })
         })
     }
@@ -117,10 +117,10 @@ impl HoldLeases for MemoryBackend {
         })
     }
 
-    fn release(&self, by: Incarnation, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
+    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
         Box::pin(async move {
             let mut stored = lock(&self.stored);
-            leases.iter().for_each(|lease| stored.release(by, lease));
+            leases.iter().for_each(|lease| stored.release(lease));
             Ok(())
         })
     }
