@@ -105,7 +105,7 @@ fn a_store_that_cannot_be_opened_is_5() {
     let place = Place::new();
     place.script("script.luau", "print('never')");
     let run = |db: &str| place.ended(&["run", "script.luau", "--db", db]);
-    run("postgres://localhost/game").expect(5).says("`postgres://` are not supported yet");
+    run("mysql://localhost/game").expect(5).says("there is no `mysql`");
     std::fs::write(place.path("file"), "").unwrap();
     assert_eq!(run("file").expect(5).out, "");
     std::fs::create_dir(place.path("broken")).unwrap();

@@ -60,6 +60,6 @@ fn looking_creates_nothing_and_refuses_what_is_no_store() {
     let place = Place::new();
     place.get("S", "k").expect(5).says("there is no");
     assert!(!place.path("db").exists());
-    place.ended(&["ls", "--db", "mysql://localhost/x"]).expect(5).says("`mysql://` are not supported yet");
+    place.ended(&["ls", "--db", "mysql://localhost/x"]).expect(5).says("there is no `mysql`");
     place.ended(&["ls", "--db", ":memory:"]).expect(5);
 }
