@@ -109,10 +109,10 @@ impl LaneActor {
         }
         let loads: Vec<_> = state.seats.iter().map(Seat::load).collect();
         let Some(turn) = state.turns.next(self.clock.now(), &loads, BATCH_ROWS_MAX) else { return };
-        let Turn { lane, games, crowded } = turn;
+        let Turn { lane, games, crowded, rows } = turn;
         // Equal shares: a game with much to save costs the others no more than their turn.
         let shares = games.len().max(1);
-        let (rows, bytes) = (BATCH_ROWS_MAX / shares, BATCH_BYTES_MAX / shares);
+        let (rows, bytes) = ((rows / shares).max(1), BATCH_BYTES_MAX / shares);
         let mut awaited = Vec::with_capacity(shares);
         for game in games {
             // One game a batch may have a row above its share; the others' wait for their turn to be first.

@@ -19,6 +19,9 @@ pub const INTEGER_MAX: i64 = 1 << 53;
 
 /// Most rows of one batch, kept versions counted (`decisions.md` 5).
 pub const BATCH_ROWS_MAX: usize = 1_024;
+/// Most rows of a batch of a game that floods while others save too: small enough that its answers come in small bursts, large
+/// enough that a batch costs little more a row than a full one (`docs/PERFORMANCE.md`).
+pub const BATCH_ROWS_BESIDE_OTHERS: usize = 128;
 /// Most bytes of one batch; one row above it goes alone (`decisions.md` 5).
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 

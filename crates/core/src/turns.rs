@@ -4,7 +4,8 @@
 //! second lane is used. Does not own: the rows (`write_batch`), batches in flight (`lane`).
 //!
 //! A game is *crowded* while more rows of it wait than a small batch holds. Crowded games go in batches of their own, and
-//! leave one lane to the others while there are others: a row waits for a small batch then, not for a big one. A
+//! leave one lane to the others while there are others: a row waits for a small batch then, not for a big one. Their batches are
+//! smaller then, too: a thousand callers answered at once keep the processors from everyone else. A
 //! second batch of the others is never sent beside the first, unless the first is in trouble: two small batches cost more than
 //! one of their size.
 
@@ -15,6 +16,7 @@ use foldhash::fast::FixedState;
 
 use crate::clock::Moment;
 use crate::entry_key::GameId;
+use crate::limits::{BATCH_ROWS_BESIDE_OTHERS, BATCH_ROWS_MAX};
 
 /// A game that had rows within this time is one for whom a lane is left free: games save every second or more often.
 const AROUND: Duration = Duration::from_secs(2);
@@ -42,6 +44,8 @@ pub struct Turn {
     pub games: Vec<GameId>,
     /// They are crowded.
     pub crowded: bool,
+    /// Most rows of the batch.
+    pub rows: usize,
 }
 
 /// The games that have rows waiting.
@@ -89,20 +93,24 @@ impl Turns {
         }
         if lanes.len() == 1 {
             let games = self.take(most, |_| true);
-            return Some(Turn { lane, games, crowded: false });
+            return Some(Turn { lane, games, crowded: false, rows: BATCH_ROWS_MAX });
         }
         let carries = |load: &LaneLoad, wanted: bool| matches!(load, LaneLoad::Busy { crowded, in_trouble: false } if *crowded == wanted);
         let is_crowded = |game: &GameId| self.crowded.contains(game);
         let has_others = self.ready.iter().any(|game| !is_crowded(game));
         if has_others && !lanes.iter().any(|load| carries(load, false)) {
             let crowded = self.crowded.clone();
-            return Some(Turn { lane, games: self.take(most, |game| !crowded.contains(game)), crowded: false });
+            let games = self.take(most, |game| !crowded.contains(game));
+            return Some(Turn { lane, games, crowded: false, rows: BATCH_ROWS_MAX });
         }
         let has_crowded = self.ready.iter().any(is_crowded);
         let is_flooding = lanes.iter().any(|load| carries(load, true));
-        if has_crowded && !(is_flooding && self.others_are_around(now)) {
+        let others = has_crowded && self.others_are_around(now);
+        if has_crowded && !(is_flooding && others) {
             let crowded = self.crowded.clone();
-            return Some(Turn { lane, games: self.take(most, |game| crowded.contains(game)), crowded: true });
+            let games = self.take(most, |game| crowded.contains(game));
+            let rows = if others { BATCH_ROWS_BESIDE_OTHERS } else { BATCH_ROWS_MAX };
+            return Some(Turn { lane, games, crowded: true, rows });
         }
         None
     }
@@ -177,6 +185,13 @@ mod tests {
         turns.taken(Moment::default(), GameId::Number(1), true);
         let later = Moment::default() + AROUND;
         assert!(turns.next(later, &[Free, FLOOD], 8).is_some(), "nobody else has saved for a while");
+    }
+
+    #[test]
+    fn a_flood_goes_in_small_batches_while_others_are_around() {
+        let rows = |ready: &[(u64, bool)]| turns(ready).next(Moment::default(), &[CALM, Free], 8).map(|turn| turn.rows);
+        assert_eq!(rows(&[(1, true)]), Some(BATCH_ROWS_MAX));
+        assert_eq!(rows(&[(1, true), (2, false)]), Some(BATCH_ROWS_BESIDE_OTHERS));
     }
 
     #[test]

@@ -81,6 +81,11 @@ fn chaos_scenario_of_processes_that_come_and_are_killed() {
 }
 
 #[test]
+fn chaos_scenario_of_a_server_that_is_away_for_a_while() {
+    passes(&["scenario", "outage", "--seconds", "15", "--count", "8000"]);
+}
+
+#[test]
 fn chaos_scenario_of_a_newer_migration_under_load() {
     passes(&["scenario", "upgrade", "--seconds", "4"]);
 }

@@ -20,7 +20,7 @@ use super::script::Script;
 use super::writes::{Stage, owner, rust_turn};
 use super::{Bench, KEYS, SAVE, at_least, at_most};
 use crate::vm::LocalResult;
-use raw::Raw;
+use raw::{Column, Raw};
 use upserts::{Call, Shape, Turn, Upserts};
 
 /// Callers of the incumbent pattern.
@@ -38,6 +38,8 @@ const UPDATE_64: &str = "pg_update_64";
 const LARGE_64: &str = "pg_set_64_2_kib";
 const RUST_1: &str = "pg_rust_4096_vs_raw_1";
 const RUST_2: &str = "pg_rust_4096_vs_raw_2";
+const RUST_TEXT_1: &str = "pg_rust_4096_vs_raw_text_1";
+const RUST_TEXT_2: &str = "pg_rust_4096_vs_raw_text_2";
 
 /// Baselines, on a runtime of their own.
 struct Baselines {
@@ -45,17 +47,19 @@ struct Baselines {
     incumbent: Arc<Upserts>,
     lean: Arc<Upserts>,
     raw: Raw,
+    raw_text: Raw,
 }
 
 impl Baselines {
     fn open(url: &str) -> LocalResult<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let (incumbent, lean, raw) = runtime.block_on(async {
+        let (incumbent, lean, [raw, raw_text]) = runtime.block_on(async {
             let incumbent = Upserts::open(url, Shape::Incumbent, SAVE).await?;
             let lean = Upserts::open(url, Shape::Lean, SAVE).await?;
-            LocalResult::Ok((incumbent, lean, Raw::open(url).await?))
+            let raw = [Raw::open(url, Column::Jsonb).await?, Raw::open(url, Column::Text).await?];
+            LocalResult::Ok((incumbent, lean, raw))
         })?;
-        Ok(Self { runtime, incumbent, lean, raw })
+        Ok(Self { runtime, incumbent, lean, raw, raw_text })
     }
 
     fn sets(&self, table: &Arc<Upserts>, tasks: usize, turn: Duration) -> LocalResult<Turn> {
@@ -66,8 +70,9 @@ impl Baselines {
         self.runtime.block_on(self.incumbent.turn(Call::Update, TASKS, turn))
     }
 
-    fn raw(&mut self, connections: usize, turn: Duration) -> LocalResult<f64> {
-        self.runtime.block_on(self.raw.turn(connections, turn))
+    fn raw(&mut self, column: Column, connections: usize, turn: Duration) -> LocalResult<f64> {
+        let table = if column == Column::Jsonb { &mut self.raw } else { &mut self.raw_text };
+        self.runtime.block_on(table.turn(connections, turn))
     }
 }
 
@@ -104,8 +109,9 @@ fn stage(url: &str, config: Config) -> LocalResult<Stage> {
 }
 
 fn owned(bench: &mut Bench<'_>, url: &str) -> LocalResult<()> {
-    let names = [SET_64, SET_64_LEAN, SET_1024, P99_64, ALONE, UPDATE_64, RUST_1, RUST_2];
-    if !names.iter().any(|name| bench.wants(name)) {
+    let sets = [SET_64, SET_64_LEAN, SET_1024, P99_64, ALONE, UPDATE_64];
+    let names = sets.iter().chain(&[RUST_1, RUST_2, RUST_TEXT_1, RUST_TEXT_2]);
+    if !names.into_iter().any(|name| bench.wants(name)) {
         return Ok(());
     }
     let mut base = Baselines::open(url)?;
@@ -139,9 +145,21 @@ fn owned(bench: &mut Bench<'_>, url: &str) -> LocalResult<()> {
         let rates = plan.alternate(|turn| script.turn("update", TASKS, turn), theirs)?;
         bench.add(Figure::beside(UPDATE_64, rates, "1/s", at_least(6.0)));
     }
-    for (name, connections, goal) in [(RUST_1, 1, at_least(0.55)), (RUST_2, 2, at_least(0.5))] {
+    rust(bench, &stage, &mut base)
+}
+
+/// Rust callers beside what the server can do. The goals are meant for jsonb, which the rates they came from were taken with.
+fn rust(bench: &mut Bench<'_>, stage: &Stage, base: &mut Baselines) -> LocalResult<()> {
+    let figures = [
+        (RUST_1, Column::Jsonb, 1, at_least(0.55)),
+        (RUST_2, Column::Jsonb, 2, at_least(0.5)),
+        (RUST_TEXT_1, Column::Text, 1, None),
+        (RUST_TEXT_2, Column::Text, 2, None),
+    ];
+    for (name, column, connections, goal) in figures {
         if bench.wants(name) {
-            let rates = plan.alternate(|turn| rust_turn(&stage, turn), |turn| base.raw(connections, turn))?;
+            let theirs = |turn| base.raw(column, connections, turn);
+            let rates = bench.plan.alternate(|turn| rust_turn(stage, turn), theirs)?;
             bench.add(Figure::beside(name, rates, "1/s", goal));
         }
     }

@@ -82,8 +82,15 @@ fn let_run(workers: &[Process], duration: Duration) -> Result<()> {
 
 fn judge(number: usize, told: &str, server: &Server) -> Result<()> {
     let line = |word: &'static str| lines_of(told, word).last().with_context(|| format!("no line `{word}`"));
-    println!("process {number}: {}; {}; {}", line("counts")?, line("memory")?, line("refused")?);
-    let refused: f64 = line("refused")?.split(' ').next().unwrap_or_default().parse()?;
+    let first = |word| anyhow::Ok(line(word)?.split(' ').next().unwrap_or_default().parse::<f64>()?);
+    println!(
+        "process {number}: {}, the slowest after {}; {}; refused after {}",
+        line("counts")?,
+        line("slowest")?,
+        line("memory")?,
+        line("refused")?
+    );
+    let (refused, slowest) = (first("refused")?, first("slowest")?);
     let memory = line("memory")?.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<f64>>();
     let [most, at_first, _] = memory[..] else { return Err(anyhow!("memory {memory:?}")) };
     for line in lines_of(told, "key") {
@@ -96,6 +103,7 @@ fn judge(number: usize, told: &str, server: &Server) -> Result<()> {
     ensure!(line("again")? == "ok", "a call after the return: {}", line("again")?);
     ensure!(line("counts")?.contains("refused") && refused > 0.0, "permits were never gone: more calls are needed");
     ensure!(refused <= REFUSED_WITHIN.as_secs_f64() * 1e3, "a refusal took {refused} ms");
+    ensure!(slowest <= CALL_DEADLINE.as_secs_f64() + 1.0, "a call was answered after {slowest} s");
     ensure!(most <= at_first * GROWTH_MAX, "memory grew when calls were refused already");
     Ok(())
 }
@@ -156,7 +164,8 @@ pub(super) fn work(store: &Clawstore, options: &WorkerOptions) -> Result<()> {
     let again = runtime.block_on(keys.set(&format!("again_{}", options.number), &1));
     println!("again {}", again.map_or_else(|error| error.to_string(), |_| "ok".to_owned()));
     let Counts { acked, refused, expired, unknown, slowest_refusal, slowest, newest } = counts;
-    println!("counts acked {acked} refused {refused} expired {expired} unknown {unknown}, slowest {slowest:.1?}");
+    println!("counts acked {acked} refused {refused} expired {expired} unknown {unknown}");
+    println!("slowest {:.1} s", slowest.as_secs_f64());
     println!("refused {:.1} ms at most", slowest_refusal.as_secs_f64() * 1e3);
     let Memory { most, at_first_refusal, pending, .. } = memory;
     println!(

@@ -18,13 +18,51 @@ const ROWS: usize = 1_000;
 /// Connections at most.
 const CONNECTIONS: usize = 2;
 
-const MAKE: &str = "
-    DROP TABLE IF EXISTS raw;
-    CREATE TABLE raw (key text COLLATE \"C\" PRIMARY KEY, value text NOT NULL);
-";
-const SET: &str = "
-    INSERT INTO raw (key, value) SELECT * FROM unnest($1::text[], $2::text[])
-    ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value";
+/// How values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    /// Parsed and checked, as the incumbent has it.
+    Jsonb,
+    /// As we have it.
+    Text,
+}
+
+impl Column {
+    fn make(self) -> &'static str {
+        match self {
+            Self::Jsonb => {
+                "DROP TABLE IF EXISTS raw_jsonb;
+                 CREATE TABLE raw_jsonb (key text COLLATE \"C\" PRIMARY KEY, value jsonb NOT NULL)"
+            }
+            Self::Text => {
+                "DROP TABLE IF EXISTS raw_text;
+                 CREATE TABLE raw_text (key text COLLATE \"C\" PRIMARY KEY, value text NOT NULL)"
+            }
+        }
+    }
+
+    fn set(self) -> &'static str {
+        match self {
+            Self::Jsonb => {
+                "INSERT INTO raw_jsonb (key, value)
+                 SELECT rows.key, rows.value::jsonb FROM unnest($1::text[], $2::text[]) AS rows (key, value)
+                 ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
+            }
+            Self::Text => {
+                "INSERT INTO raw_text (key, value)
+                 SELECT rows.key, rows.value FROM unnest($1::text[], $2::text[]) AS rows (key, value)
+                 ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
+            }
+        }
+    }
+
+    fn analyze(self) -> &'static str {
+        match self {
+            Self::Jsonb => "VACUUM ANALYZE raw_jsonb",
+            Self::Text => "VACUUM ANALYZE raw_text",
+        }
+    }
+}
 
 /// Rows for one statement.
 #[derive(Debug, Default)]
@@ -36,6 +74,7 @@ struct Rows {
 #[derive(Debug)]
 struct Lane {
     connection: PgConnection,
+    column: Column,
     drawn: usize,
 }
 
@@ -46,17 +85,17 @@ pub(super) struct Raw {
 
 impl Raw {
     /// A table with all keys in it, analyzed.
-    pub(super) async fn open(url: &str) -> LocalResult<Self> {
+    pub(super) async fn open(url: &str, column: Column) -> LocalResult<Self> {
         let mut raw = Self { lanes: Vec::new() };
         for _ in 0..CONNECTIONS {
-            raw.lanes.push(Lane { connection: PgConnection::connect(url).await?, drawn: 0 });
+            raw.lanes.push(Lane { connection: PgConnection::connect(url).await?, column, drawn: 0 });
         }
         let lane = &mut raw.lanes[0];
-        sqlx::raw_sql(MAKE).execute(&mut lane.connection).await?;
+        sqlx::raw_sql(column.make()).execute(&mut lane.connection).await?;
         for first in (0..KEYS).step_by(ROWS) {
             lane.send((first..first + ROWS).map(|index| (index, index)).collect()).await?;
         }
-        sqlx::raw_sql("VACUUM ANALYZE raw").execute(&mut lane.connection).await?;
+        sqlx::raw_sql(column.analyze()).execute(&mut lane.connection).await?;
         Ok(raw)
     }
 
@@ -102,7 +141,7 @@ impl Lane {
     }
 
     async fn send(&mut self, rows: Rows) -> sqlx::Result<usize> {
-        let set = sqlx::query(SET).bind(&rows.keys).bind(&rows.values);
+        let set = sqlx::query(self.column.set()).bind(&rows.keys).bind(&rows.values);
         set.execute(&mut self.connection).await?;
         Ok(rows.keys.len())
     }
