@@ -83,7 +83,8 @@ impl Database {
 }
 
 /// The database that the environment names.
-pub(crate) fn named_by_environment(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+#[cfg(any(feature = "sqlite", test))]
+fn named_by_environment(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     let is_postgres = |url: &String| url.starts_with("postgres://") || url.starts_with("postgresql://");
     variable("CLAWSTORE_DB").or_else(|| variable("DATABASE_URL").filter(is_postgres))
 }

@@ -44,6 +44,7 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Opens for writing. Blocks; `migrate`: the schema is brought up to date.
+    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, reason = "an embedded database needs neither"))]
     pub(crate) fn open(database: Database, runtime: &Running, migrate: bool) -> Result<Self, OpenError> {
         match database {
             Database::Custom(backend) => Ok(Self { backend, durability: CUSTOM.into(), kind: Kind::Custom }),
