@@ -42,6 +42,8 @@ mod flusher;
 
 mod lane;
 
+mod alarm;
+
 mod ownership;
 
 mod session_lock;

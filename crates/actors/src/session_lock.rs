@@ -23,6 +23,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::alarm::Alarm;
 use crate::game::Game;
 use crate::lane::LaneMsg;
 use crate::metric_definitions::{ACQUISITIONS_TOTAL, HAND_OVERS_TOTAL, INCARNATIONS_TOTAL, TRACE_LEASES};
@@ -92,7 +93,7 @@ pub(crate) async fn start(
         lane: None,
         games,
         requests: HashMap::new(),
-        armed: None,
+        alarm: Alarm::default(),
         beats_fail: false,
         has_left: false,
     };
@@ -119,8 +120,7 @@ pub(crate) struct SessionState {
     lane: Option<ActorRef<LaneMsg>>,
     games: HashMap<GameId, Weak<Game>>,
     requests: HashMap<EntryKey, Want>,
-    /// A tick will come then.
-    armed: Option<Moment>,
+    alarm: Alarm,
     /// The last beat failed, and it was said.
     beats_fail: bool,
     has_left: bool,
@@ -295,9 +295,8 @@ impl SessionLockActor {
         let effects = state.leases.tick(now);
         self.execute(me, state, effects);
         if let Some(at) = state.leases.next_tick(now)
-            && state.armed.is_none_or(|armed| at < armed)
+            && state.alarm.set(at)
         {
-            state.armed = Some(at);
             me.send_after(at.since(now), move || SessionMsg::Tick(at));
         }
     }
@@ -389,10 +388,7 @@ impl Actor for SessionLockActor {
                 Vec::new()
             }
             SessionMsg::Tick(at) => {
-                // One that an earlier one has overtaken arms nothing, or timers would only ever grow in number.
-                if state.armed == Some(at) {
-                    state.armed = None;
-                }
+                state.alarm.rang(at);
                 Self::prune(state);
                 Vec::new()
             }

@@ -116,11 +116,6 @@ impl Leases {
         self.waiting.remove(key);
     }
 
-    /// Keys that are asked for.
-    pub fn wanted_here(&self) -> impl Iterator<Item = &EntryKey> {
-        self.waiting.keys()
-    }
-
     /// Gives a lease back; `wanted`: because others wait for it.
     pub fn give_back(&mut self, key: EntryKey, fence: Fence, wanted: bool) {
         self.releasing.insert(key, Release { fence, wanted });

@@ -307,6 +307,22 @@ fn a_key_that_cannot_be_given_fails_alone() {
 }
 
 #[test]
+fn a_wanted_key_is_left_to_others_from_its_release_on() {
+    let now = Moment::default();
+    let (mut leases, _) = Leases::start(Incarnation(1), now);
+    leases.give_back(key("k"), Fence(1), true);
+    let effects = leases.tick(now);
+    let [LeaseEffect::Release(given)] = effects.as_slice() else { panic!("{effects:?}") };
+    leases.want(now, &key("k"), Fence(2));
+    // The release takes long: others could not have the key before.
+    let released = now + Duration::from_millis(700);
+    leases.released(released, given, Ok(()));
+    assert_eq!(leases.tick(released), []);
+    assert_eq!(leases.next_tick(released), Some(released + COOLING));
+    assert!(matches!(leases.tick(released + COOLING).as_slice(), [LeaseEffect::Acquire(..)]));
+}
+
+#[test]
 fn a_key_is_not_asked_for_before_its_release_is_done() {
     let now = Moment::default();
     let (mut leases, _) = Leases::start(Incarnation(1), now);

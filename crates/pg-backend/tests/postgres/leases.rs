@@ -1,10 +1,10 @@
 //! Leases as the tables show them.
 
 use clawstore_core::backend::{Backend, Fence, Incarnation, LeaseAnswer, LeaseRequest, ReadEntries};
-use clawstore_core::{EntryKey, GameId, StoreId, StoreKind};
+use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind};
 use clawstore_testkit::postgres::Database;
 
-use crate::support::{ME, ask, block_on, connect, first, key, open_here, own, run, write_new};
+use crate::support::{ME, ask, block_on, connect, first, key, open_here, own, run, until, write_new};
 
 fn request(key: &EntryKey, fence: u64) -> Vec<LeaseRequest> {
     vec![LeaseRequest { key: key.clone(), fence: Fence(fence) }]
@@ -52,6 +52,36 @@ fn acquisition_waits_for_no_row() {
         run(&mut other, "COMMIT").await;
         let answers = leases.acquire(Incarnation(2), requests).await.unwrap();
         assert_eq!(answers, [LeaseAnswer::Granted(first("1")), LeaseAnswer::Granted(first("1"))]);
+    });
+}
+
+/// Who is alive is seen as of the beginning of the statement; a key that changes hands after that is nobody's to take.
+#[test]
+fn a_key_that_a_newcomer_took_meanwhile_is_left_to_it() {
+    let database = Database::create();
+    block_on(async {
+        let (backend, newcomers) = (open_here(&database).await, open_here(&database).await);
+        let (mut other, mut watch) = (connect(&database).await, connect(&database).await);
+        write_new(&backend, &[key("k")], &first("1")).await;
+        let (leases, newcomer) = (backend.leases().unwrap(), newcomers.leases().unwrap());
+        leases.join(Incarnation(2)).await.unwrap();
+        leases.leave(ME).await.unwrap();
+        // The statement begins, and waits for one who is inserting its first key.
+        let insert =
+            "BEGIN; INSERT INTO clawstore.entry (store, scope, key) SELECT store, scope, 'a' FROM clawstore.entry";
+        run(&mut other, insert).await;
+        let requests = [request(&key("a"), 8), request(&key("k"), 9)].concat();
+        let (answers, ()) = tokio::join!(leases.acquire(Incarnation(2), requests), async {
+            let waits =
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+            until(&mut watch, waits, 1).await;
+            newcomer.join(Incarnation(4)).await.unwrap();
+            let granted = newcomer.acquire(Incarnation(4), request(&key("k"), 10)).await.unwrap();
+            assert_eq!(granted, [LeaseAnswer::Granted(first("1"))]);
+            run(&mut other, "ROLLBACK").await;
+        });
+        assert_eq!(answers.unwrap(), [LeaseAnswer::Granted(Entry::default()), LeaseAnswer::Busy]);
+        assert_eq!(ask::<i64>(&mut watch, "SELECT owner FROM clawstore.entry WHERE key = 'k'").await, 4);
     });
 }
 
