@@ -152,8 +152,8 @@ impl SessionLockActor {
         });
     }
 
-    /// Others wait for a key of this process: it is given away once it has been held for a moment.
-    /// `unheard`: the fence under which the store says that it is owned here.
+    /// Others wait for a key of this process: it is given away once it has been held for a moment. `unheard`: the fence under
+    /// which the store says that it is owned here, should nobody here know of it.
     fn wanted(&self, me: &ActorRef<SessionMsg>, state: &mut SessionState, key: EntryKey, unheard: Option<Fence>) {
         let now = self.clock.now();
         let is_asked_for = state.requests.contains_key(&key);
@@ -172,8 +172,9 @@ impl SessionLockActor {
                 me.send_after(due.since(now), move || SessionMsg::HandOver(key, fence));
             }
             (Activation::Live(actor), Some(_)) if actor.cast(Input::HandOver).is_ok() => {}
-            // Without an actor, or with one that has died; only if nothing of the key is on its way (I8).
+            // Its incarnation is over: it is leaving already.
             (Activation::Live(_), None) => {}
+            // Without an actor, or with one that has died; only if nothing of the key is on its way (I8).
             (Activation::Live(_) | Activation::Vacant | Activation::Quarantined(_), fence)
                 if slot.open.load(Ordering::Acquire) == 0 && !is_asked_for =>
             {
