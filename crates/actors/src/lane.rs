@@ -104,7 +104,7 @@ impl LaneActor {
 
     /// Asks for rows, if a batch may start.
     fn gather(&self, state: &mut LaneState) {
-        if state.gathering.is_some() {
+        if state.gathering.is_some() || state.turns.is_empty() {
             return;
         }
         let loads: Vec<_> = state.seats.iter().map(Seat::load).collect();

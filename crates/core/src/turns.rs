@@ -78,6 +78,11 @@ impl Turns {
         }
     }
 
+    /// No game has rows waiting.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// A game has ended.
     pub fn remove(&mut self, game: GameId) {
         self.ready.retain(|ready| *ready != game);
@@ -92,23 +97,22 @@ impl Turns {
             return None;
         }
         if lanes.len() == 1 {
-            let games = self.take(most, |_| true);
+            let games = take(&mut self.ready, most, |_| true);
             return Some(Turn { lane, games, crowded: false, rows: BATCH_ROWS_MAX });
         }
         let carries = |load: &LaneLoad, wanted: bool| matches!(load, LaneLoad::Busy { crowded, in_trouble: false } if *crowded == wanted);
-        let is_crowded = |game: &GameId| self.crowded.contains(game);
+        let crowded = &self.crowded;
+        let is_crowded = |game: &GameId| crowded.contains(game);
         let has_others = self.ready.iter().any(|game| !is_crowded(game));
         if has_others && !lanes.iter().any(|load| carries(load, false)) {
-            let crowded = self.crowded.clone();
-            let games = self.take(most, |game| !crowded.contains(game));
+            let games = take(&mut self.ready, most, |game| !is_crowded(game));
             return Some(Turn { lane, games, crowded: false, rows: BATCH_ROWS_MAX });
         }
         let has_crowded = self.ready.iter().any(is_crowded);
         let is_flooding = lanes.iter().any(|load| carries(load, true));
         let others = has_crowded && self.others_are_around(now);
         if has_crowded && !(is_flooding && others) {
-            let crowded = self.crowded.clone();
-            let games = self.take(most, |game| crowded.contains(game));
+            let games = take(&mut self.ready, most, is_crowded);
             let rows = if others { BATCH_ROWS_BESIDE_OTHERS } else { BATCH_ROWS_MAX };
             return Some(Turn { lane, games, crowded: true, rows });
         }
@@ -118,19 +122,20 @@ impl Turns {
     fn others_are_around(&self, now: Moment) -> bool {
         self.last_ready.iter().any(|(game, &at)| now.since(at) < AROUND && !self.crowded.contains(game))
     }
+}
 
-    fn take(&mut self, most: usize, wanted: impl Fn(&GameId) -> bool) -> Vec<GameId> {
-        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
-        for game in self.ready.drain(..) {
-            if taken.len() < most && wanted(&game) {
-                taken.push(game);
-            } else {
-                left.push_back(game);
-            }
+/// The first of those that are wanted, at most so many; the others keep their order.
+fn take(ready: &mut VecDeque<GameId>, most: usize, wanted: impl Fn(&GameId) -> bool) -> Vec<GameId> {
+    let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+    for game in ready.drain(..) {
+        if taken.len() < most && wanted(&game) {
+            taken.push(game);
+        } else {
+            left.push_back(game);
         }
-        self.ready = left;
-        taken
     }
+    *ready = left;
+    taken
 }
 
 #[cfg(test)]
