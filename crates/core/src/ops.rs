@@ -42,6 +42,8 @@ pub enum Reply {
     Entry(Arc<Entry>),
     /// The transform returned nil: nothing was written.
     Cancelled,
+    /// It is done, and there is nothing to show.
+    Nothing,
 }
 
 /// How a call ended. An error carries its outcome class.

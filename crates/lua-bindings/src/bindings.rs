@@ -7,15 +7,16 @@ use std::fmt;
 use std::time::Duration;
 
 use clawstore_actors::Server;
+use clawstore_core::clock::Timestamp;
 use clawstore_core::limits::TRANSFORM_CPU;
 use mlua::{AnyUserData, Function, Lua, MaybeSend, Table, Thread, Value as LuaValue};
 
-use crate::classes::data_store::DataStore;
 use crate::classes::data_store_service::DataStoreService;
 use crate::classes::key_info::KeyInfo;
 use crate::classes::options::{GetOptions, INCREMENT_OPTIONS, MetadataOptions, SET_OPTIONS, StoreOptions};
 use crate::classes::{data_store, data_store_service, key_info, options};
-use crate::methods;
+use crate::control::CallControl;
+use crate::methods::{Maker, Methods};
 use crate::shared::Shared;
 use crate::transform::Interrupt;
 use crate::vm::Vm;
@@ -27,6 +28,13 @@ pub type LogSink = Box<dyn Fn(&str) + Send + Sync>;
 #[cfg(not(feature = "send"))]
 pub type LogSink = Box<dyn Fn(&str)>;
 
+/// Decides about calls.
+#[cfg(feature = "send")]
+pub type Control = Box<dyn CallControl + Send + Sync>;
+/// Decides about calls.
+#[cfg(not(feature = "send"))]
+pub type Control = Box<dyn CallControl>;
+
 /// How the bindings behave in a VM.
 pub struct Options {
     /// CPU time that one transform may use.
@@ -37,11 +45,13 @@ pub struct Options {
     pub scheduler: bool,
     /// Where log lines go (errors as the engine prints them, failed transforms); to `tracing` without one.
     pub log: Option<LogSink>,
+    /// Conditions of a simulated run.
+    pub control: Option<Control>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { transform_cpu: TRANSFORM_CPU, interrupt: Interrupt::Ours, scheduler: false, log: None }
+        Self { transform_cpu: TRANSFORM_CPU, interrupt: Interrupt::Ours, scheduler: false, log: None, control: None }
     }
 }
 
@@ -84,7 +94,7 @@ impl fmt::Debug for Options {
 #[derive(Debug)]
 pub struct Bindings {
     vm: Shared<Vm>,
-    service: AnyUserData,
+    services: Vec<(&'static str, AnyUserData)>,
     classes: Table,
 }
 
@@ -97,13 +107,19 @@ impl Bindings {
         let game = server.game_id();
         let vm = Vm::new(lua, server, options)?;
         register_types(lua, &vm)?;
-        let service = lua.create_any_userdata(DataStoreService::new(game))?;
-        Ok(Self { service, classes: classes(lua)?, vm })
+        let services = vec![("DataStoreService", lua.create_any_userdata(DataStoreService::new(game))?)];
+        Ok(Self { services, classes: classes(lua)?, vm })
     }
 
     /// The service of this name, for the host's `GetService`; `None` if it is not one of ours.
     pub fn service(&self, name: &str) -> Option<LuaValue> {
-        (name == "DataStoreService").then(|| LuaValue::UserData(self.service.clone()))
+        let (_, service) = self.services.iter().find(|(known, _)| *known == name)?;
+        Some(LuaValue::UserData(service.clone()))
+    }
+
+    /// Names of the services that [`Bindings::service`] has.
+    pub fn service_names(&self) -> impl Iterator<Item = &'static str> {
+        self.services.iter().map(|(name, _)| *name)
     }
 
     /// The constructor of the class of this name, for the host's `Instance.new`; `None` if it is not one of ours.
@@ -127,6 +143,18 @@ impl Bindings {
         self.vm.server.inbox().set_wake(wake);
     }
 
+    /// When [`Bindings::completed`] will have something that nobody announces: a call whose result is held back by a simulated
+    /// latency, a wait inside a call. By the server's wall clock. For a host that skips frames.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.vm.next_due()
+    }
+
+    /// A handle that outlives a borrow of the bindings: see [`Bindings::next_due`].
+    pub fn due_times(&self) -> impl Fn() -> Option<Timestamp> + MaybeSend + 'static {
+        let vm = Shared::clone(&self.vm);
+        move || vm.next_due()
+    }
+
     /// Calls that have not returned to their script.
     pub fn open_calls(&self) -> usize {
         self.vm.open_calls()
@@ -146,15 +174,24 @@ impl Bindings {
 }
 
 fn register_types(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<()> {
-    let methods = methods::create(lua, vm)?;
-    let mut registered = Ok(());
-    lua.register_userdata_type::<DataStore>(|r| registered = data_store::register(lua, r, methods))?;
-    registered?;
+    let maker = Maker::new(lua, vm)?;
+    register_with(lua, maker.functions(data_store::METHODS)?, data_store::register)?;
     register(lua, data_store_service::register)?;
     register::<KeyInfo>(lua, key_info::register)?;
     register::<StoreOptions>(lua, options::register_store_options)?;
     register::<GetOptions>(lua, options::register_get_options)?;
     register::<MetadataOptions>(lua, options::register_metadata_options)
+}
+
+/// A class with yielding methods.
+fn register_with<T: 'static>(
+    lua: &Lua,
+    methods: Methods,
+    register: fn(&Lua, &mut mlua::UserDataRegistry<T>, Methods) -> mlua::Result<()>,
+) -> mlua::Result<()> {
+    let mut registered = Ok(());
+    lua.register_userdata_type::<T>(|registry| registered = register(lua, registry, methods))?;
+    registered
 }
 
 fn register<T: 'static>(

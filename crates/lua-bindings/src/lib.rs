@@ -25,8 +25,11 @@ mod classes;
 
 mod methods;
 
+mod control;
+
 mod bindings;
 
-pub use bindings::{Bindings, LogSink, Options};
+pub use bindings::{Bindings, Control, LogSink, Options};
+pub use control::{CallControl, CallInfo, Fault, Verdict};
 pub use convert::{EncodeError, Encoded, decode, encode};
 pub use transform::{Interrupt, InterruptHook};

@@ -1,6 +1,7 @@
-//! The yielding methods of `DataStore`: one file per method, each a start (checks and submits) and a finish (converts).
+//! The yielding methods: one file per method, each a start (checks and submits) and a finish (converts).
 //!
-//! Owns: joining them with the Luau part that parks the coroutine. Does not own: tickets (`vm`), conversion (`convert`).
+//! Owns: joining them with the Luau part that parks the coroutine; where a simulated run has its say. Does not own: tickets
+//! (`vm`), conversion (`convert`), which class has which methods (`classes`).
 
 pub(crate) mod get_async;
 pub(crate) mod increment_async;
@@ -10,115 +11,173 @@ pub(crate) mod update_async;
 
 use clawstore_core::ops::Reply;
 use clawstore_core::{CallError, EntryKey, ErrorCode};
-use mlua::{AnyUserData, Function, Lua, Value as LuaValue};
+use mlua::{AnyUserData, Function, Lua, Table, UserDataRef, Value as LuaValue};
 
 use crate::arguments;
 use crate::classes::data_store::DataStore;
+use crate::control::{CallInfo, Fault};
 use crate::shared::Shared;
 use crate::vm::{Ended, Started, Ticket, Vm};
 
 /// Names and functions, for registration.
 pub(crate) type Methods = Vec<(&'static str, Function)>;
 
-/// What `call.luau` is told: a state and up to two values.
-type Told = (i32, LuaValue, LuaValue);
+/// What `call.luau` is told: a state and up to three values.
+pub(crate) type Told = (i32, LuaValue, LuaValue, LuaValue);
 
 /// The state of an open call.
 const OPEN: i32 = 0;
 
-/// What a script passes: the store, the key, and up to three more.
-type Passed = (LuaValue, LuaValue, LuaValue, LuaValue, LuaValue);
+/// What a script passes: the object, and up to five arguments.
+type Passed = (LuaValue, LuaValue, LuaValue, LuaValue, LuaValue, LuaValue);
 
-/// A call's arguments: the store, the key, and up to three more.
+/// A call's arguments: the object, and up to five more.
 pub(crate) struct Arguments {
-    pub(crate) store: AnyUserData,
-    key: LuaValue,
-    rest: [LuaValue; 3],
+    object: AnyUserData,
+    values: [LuaValue; 5],
 }
 
 impl Arguments {
-    /// The argument at a position of the documentation: the key is 1.
+    /// The argument at a position of the documentation: the first is 1.
     pub(crate) fn at(&self, position: usize) -> &LuaValue {
-        self.rest.get(position.wrapping_sub(2)).unwrap_or(&LuaValue::Nil)
+        self.values.get(position.wrapping_sub(1)).unwrap_or(&LuaValue::Nil)
     }
 
-    fn entry_key(&self) -> Result<EntryKey, CallError> {
-        let store = self
-            .store
-            .borrow::<DataStore>()
-            .map_err(|_| CallError::argument("Expected ':' not '.' calling member function"))?;
-        match &self.key {
+    /// The object that the method is called on.
+    pub(crate) fn this<T: 'static>(&self) -> Result<UserDataRef<T>, CallError> {
+        self.object.borrow::<T>().map_err(|_| not_a_member())
+    }
+
+    /// The object as a script holds it.
+    pub(crate) fn object(&self) -> &AnyUserData {
+        &self.object
+    }
+
+    /// The entry that a method of a data store is about: its key is the first argument.
+    pub(crate) fn entry_key(&self) -> Result<EntryKey, CallError> {
+        let store = self.this::<DataStore>()?;
+        match self.at(1) {
             LuaValue::String(key) => store.entry_key(&key.as_bytes()),
             key => store.entry_key(&arguments::string(key, 1)?),
         }
     }
 }
 
-/// One method.
-struct Method {
-    name: &'static str,
-    start: fn(&Vm, &Lua, EntryKey, &Arguments) -> Result<Started, CallError>,
-    finish: fn(&Lua, &Reply) -> mlua::Result<Told>,
+fn not_a_member() -> CallError {
+    CallError::argument("Expected ':' not '.' calling member function")
 }
 
-const METHODS: [Method; 5] = [
-    Method { name: "GetAsync", start: get_async::start, finish: get_async::finish },
-    Method { name: "SetAsync", start: set_async::start, finish: set_async::finish },
-    Method { name: "UpdateAsync", start: update_async::start, finish: update_async::finish },
-    Method { name: "IncrementAsync", start: increment_async::start, finish: increment_async::finish },
-    Method { name: "RemoveAsync", start: remove_async::start, finish: remove_async::finish },
-];
+/// Makes the results of a reply.
+pub(crate) type Convert = fn(&Lua, &Reply) -> mlua::Result<Told>;
+
+/// Makes the results of a reply with what the call has kept.
+#[cfg(feature = "send")]
+pub(crate) type ConvertOnce = Box<dyn FnOnce(&Lua, &Reply) -> mlua::Result<Told> + Send + Sync>;
+/// Makes the results of a reply with what the call has kept.
+#[cfg(not(feature = "send"))]
+pub(crate) type ConvertOnce = Box<dyn FnOnce(&Lua, &Reply) -> mlua::Result<Told>>;
+
+/// How an open call becomes results.
+pub(crate) enum Finish {
+    /// As the method always does.
+    Usual,
+    /// With something of this call.
+    With(ConvertOnce),
+}
+
+/// One method of a class.
+pub(crate) struct Method {
+    /// The service that log lines name.
+    pub(crate) service: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) start: fn(&Shared<Vm>, &Lua, &Arguments) -> Result<Started, CallError>,
+    pub(crate) finish: Convert,
+}
+
+/// Nothing.
+pub(crate) fn none() -> Told {
+    (1, LuaValue::Nil, LuaValue::Nil, LuaValue::Nil)
+}
 
 /// One value.
-fn one(value: LuaValue) -> Told {
-    (1, value, LuaValue::Nil)
+pub(crate) fn one(value: LuaValue) -> Told {
+    (1, value, LuaValue::Nil, LuaValue::Nil)
 }
 
 /// Two values.
-fn two(first: LuaValue, second: LuaValue) -> Told {
-    (2, first, second)
+pub(crate) fn two(first: LuaValue, second: LuaValue) -> Told {
+    (2, first, second, LuaValue::Nil)
 }
 
-/// The methods of all stores of one VM.
-pub(crate) fn create(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<Methods> {
-    let coroutine: mlua::Table = lua.globals().get("coroutine")?;
-    let (isyieldable, yields): (Function, Function) = (coroutine.get("isyieldable")?, coroutine.get("yield")?);
-    let wrap = lua.load(include_str!("methods/call.luau")).set_name("=DataStore").into_function()?;
-    let looker = Shared::clone(vm);
-    let look = lua.create_function(move |lua, ()| {
-        looker.take_answers(lua);
-        Ok(())
-    })?;
-    let (marks, shared) = (vm.marks(), lua.create_table_from([("round", 0)])?);
-    let create = |method: &'static Method| {
-        let (starter, finisher) = (Shared::clone(vm), Shared::clone(vm));
-        let start = lua.create_function(move |lua, passed: Passed| start(lua, &starter, method, passed))?;
-        let finish = lua.create_function(move |lua, ticket: AnyUserData| {
-            let ended = ticket.borrow::<Ticket>()?.finish();
-            finish(lua, &finisher, method, ended)
+/// Makes the functions of yielding methods in one VM.
+pub(crate) struct Maker<'a> {
+    lua: &'a Lua,
+    vm: &'a Shared<Vm>,
+    wrap: Function,
+    look: Function,
+    marks: Table,
+    /// When anyone of this VM has last looked into the inbox.
+    round: Table,
+    isyieldable: Function,
+    yields: Function,
+}
+
+impl<'a> Maker<'a> {
+    pub(crate) fn new(lua: &'a Lua, vm: &'a Shared<Vm>) -> mlua::Result<Self> {
+        let coroutine: Table = lua.globals().get("coroutine")?;
+        let looker = Shared::clone(vm);
+        let look = lua.create_function(move |lua, ()| {
+            looker.take_answers(lua);
+            Ok(())
         })?;
-        let parts = (start, finish, look.clone(), marks.clone(), shared.clone(), isyieldable.clone(), yields.clone());
-        Ok((method.name, wrap.call::<Function>(parts)?))
-    };
-    METHODS.iter().map(create).collect()
+        Ok(Self {
+            lua,
+            vm,
+            wrap: lua.load(include_str!("methods/call.luau")).set_name("=DataStore").into_function()?,
+            look,
+            marks: vm.marks(),
+            round: lua.create_table_from([("round", 0)])?,
+            isyieldable: coroutine.get("isyieldable")?,
+            yields: coroutine.get("yield")?,
+        })
+    }
+
+    /// All methods of a class.
+    pub(crate) fn functions(&self, methods: &'static [Method]) -> mlua::Result<Methods> {
+        methods.iter().map(|method| Ok((method.name, self.function(method)?))).collect()
+    }
+
+    /// One method.
+    pub(crate) fn function(&self, method: &'static Method) -> mlua::Result<Function> {
+        let (starter, finisher) = (Shared::clone(self.vm), Shared::clone(self.vm));
+        let start = self.lua.create_function(move |lua, passed: Passed| start(lua, &starter, method, passed))?;
+        let finish = self.lua.create_function(move |lua, ticket: AnyUserData| {
+            let (ended, kept) = ticket.borrow_mut::<Ticket>()?.finish();
+            finish(lua, &finisher, method, ended, kept)
+        })?;
+        let parts = (
+            start,
+            finish,
+            self.look.clone(),
+            self.marks.clone(),
+            self.round.clone(),
+            self.isyieldable.clone(),
+            self.yields.clone(),
+        );
+        self.wrap.call::<Function>(parts)
+    }
 }
 
 fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, passed: Passed) -> mlua::Result<Told> {
-    let (LuaValue::UserData(store), key, second, third, fourth) = passed else {
-        return raise(lua, &CallError::argument("Expected ':' not '.' calling member function"));
+    let (LuaValue::UserData(object), first, second, third, fourth, fifth) = passed else {
+        return raise(lua, &not_a_member());
     };
-    let arguments = Arguments { store, key, rest: [second, third, fourth] };
-    let started = vm
-        .check_callable()
-        .and_then(|()| arguments.entry_key())
-        .and_then(|key| (method.start)(vm, lua, key, &arguments));
+    let arguments = Arguments { object, values: [first, second, third, fourth, fifth] };
+    let started = vm.check_callable().and_then(|()| begin(vm, lua, method, &arguments));
     match started {
-        Ok(Started::Ticket(op)) => {
-            #[expect(clippy::cast_precision_loss, reason = "a VM makes fewer than 2^53 calls")]
-            let number = LuaValue::Number(op as f64);
-            Ok((OPEN, number, LuaValue::UserData(lua.create_any_userdata(Ticket::new(vm, op))?)))
-        }
-        Ok(Started::Ended(ended)) => finish(lua, vm, method, ended),
+        Ok(Started::Ticket(op)) => open(lua, vm, op, Finish::Usual),
+        Ok(Started::With(op, convert)) => open(lua, vm, op, Finish::With(convert)),
+        Ok(Started::Ended(ended)) => finish(lua, vm, method, ended, Finish::Usual),
         Err(error) => {
             log_error(vm, method, Some(&arguments), &error);
             raise(lua, &error)
@@ -126,15 +185,40 @@ fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, passed: Passed) ->
     }
 }
 
-fn finish(lua: &Lua, vm: &Vm, method: &Method, ended: Ended) -> mlua::Result<Told> {
+/// Starts the call; where the run is simulated, under the conditions that are set for it, and waits for its end here.
+fn begin(vm: &Shared<Vm>, lua: &Lua, method: &Method, arguments: &Arguments) -> Result<Started, CallError> {
+    let Some(control) = &vm.options.control else { return (method.start)(vm, lua, arguments) };
+    let verdict = control.begin(&CallInfo { service: method.service, method: method.name });
+    let (started, lost) = match verdict.fault {
+        Some(Fault::Refuse(error)) => (Started::Ended(Ended::Refused(error)), None),
+        Some(Fault::LoseAnswer(error)) => ((method.start)(vm, lua, arguments)?, Some(error)),
+        None => ((method.start)(vm, lua, arguments)?, None),
+    };
+    Ok(vm.controlled(lua, started, verdict.latency, lost, || control.wait()))
+}
+
+fn open(lua: &Lua, vm: &Shared<Vm>, op: u64, finish: Finish) -> mlua::Result<Told> {
+    #[expect(clippy::cast_precision_loss, reason = "a VM makes fewer than 2^53 calls")]
+    let number = LuaValue::Number(op as f64);
+    let ticket = lua.create_any_userdata(Ticket::new(vm, op, finish))?;
+    Ok((OPEN, number, LuaValue::UserData(ticket), LuaValue::Nil))
+}
+
+fn finish(lua: &Lua, vm: &Vm, method: &Method, ended: Ended, kept: Finish) -> mlua::Result<Told> {
     match ended {
-        Ended::Done(Ok(reply)) => (method.finish)(lua, &reply).or_else(|error| {
-            // A stored value that is not what was ever stored: spec §5.2.
-            let error = ErrorCode::ResponseMalformed
-                .error(format_args!("Can't parse response, data may be corrupted. {error}"));
-            log_error(vm, method, None, &error);
-            raise(lua, &error)
-        }),
+        Ended::Done(Ok(reply)) => {
+            let converted = match kept {
+                Finish::Usual => (method.finish)(lua, &reply),
+                Finish::With(convert) => convert(lua, &reply),
+            };
+            converted.or_else(|error| {
+                // A stored value that is not what was ever stored: spec §5.2.
+                let error = ErrorCode::ResponseMalformed
+                    .error(format_args!("Can't parse response, data may be corrupted. {error}"));
+                log_error(vm, method, None, &error);
+                raise(lua, &error)
+            })
+        }
         Ended::TransformFailed => Ok(one(LuaValue::Nil)),
         Ended::Done(Err(error)) | Ended::Refused(error) => {
             log_error(vm, method, None, &error);
@@ -144,12 +228,12 @@ fn finish(lua: &Lua, vm: &Vm, method: &Method, ended: Ended) -> mlua::Result<Tol
 }
 
 fn raise(lua: &Lua, error: &CallError) -> mlua::Result<Told> {
-    Ok((-1, LuaValue::String(lua.create_string(error.text.as_bytes())?), LuaValue::Nil))
+    Ok((-1, LuaValue::String(lua.create_string(error.text.as_bytes())?), LuaValue::Nil, LuaValue::Nil))
 }
 
 /// The line that the engine prints even if a `pcall` catches the error (spec §5.1).
 fn log_error(vm: &Vm, method: &Method, arguments: Option<&Arguments>, error: &CallError) {
-    let store = arguments.and_then(|arguments| arguments.store.borrow::<DataStore>().ok());
+    let store = arguments.and_then(|arguments| arguments.this::<DataStore>().ok());
     let store = store.as_ref().map_or_else(String::new, |store| format!(", Data Store: {}", store.name()));
-    vm.log(&format!("DataStoreService: {}: {}. API: {}{store}", error.code.name(), error.text, method.name));
+    vm.log(&format!("{}: {}: {}. API: {}{store}", method.service, error.code.name(), error.text, method.name));
 }

@@ -1,14 +1,17 @@
 //! One VM's calls: tickets, answers, and the queue that is run again when a race is lost.
 //!
 //! Owns: which calls of the VM are open and how each ended; taking answers from the inbox, in whatever poll or call
-//! comes first. Does not own: conversion of a result (`methods`), the transform itself (`transform`).
+//! comes first; what is due at a time. Does not own: conversion of a result (`methods`), the transform itself
+//! (`transform`).
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use clawstore_actors::{Found, Server, VmEvent};
+use clawstore_core::clock::Timestamp;
 use clawstore_core::key_machine::{Head, Writer};
-use clawstore_core::ops::{CallResult, Request, Update};
+use clawstore_core::ops::{CallResult, Reply, Request, Update};
 use clawstore_core::vm_queue::{Detached, Transform, TransformFailed, VmQueue};
 use clawstore_core::{CallError, EntryKey, ErrorCode};
 use foldhash::fast::FixedState;
@@ -16,6 +19,7 @@ use mlua::{Function, Lua, Table, Thread};
 use parking_lot::Mutex;
 
 use crate::bindings::Options;
+use crate::methods::{ConvertOnce, Finish};
 use crate::shared::{Shared, State, borrow};
 use crate::transform::Runner;
 
@@ -32,11 +36,15 @@ pub(crate) enum Ended {
 
 #[derive(Debug)]
 struct OpenCall {
-    key: EntryKey,
-    is_write: bool,
+    /// The key that it writes.
+    writes: Option<EntryKey>,
     /// Who is resumed when it ends; only kept for a scheduler.
     thread: Option<Thread>,
     ended: Option<Ended>,
+    /// Its script is told no earlier than this.
+    not_before: Timestamp,
+    /// What its script is told if it succeeds all the same.
+    lost: Option<CallError>,
     /// Its coroutine is gone: nobody will ask how it ended.
     is_abandoned: bool,
 }
@@ -51,32 +59,54 @@ pub(crate) struct Vm {
     calls: State<Calls>,
     /// Tickets whose coroutine is gone. Filled by the garbage collector, at any time: a lock of its own.
     dropped: Mutex<Vec<u64>>,
+    /// When the first of `Calls::due` is due, in ticks: most VMs wait for no time at all.
+    next_due: AtomicU64,
+}
+
+/// Something that happens at a time.
+#[derive(Debug)]
+enum Due {
+    /// A call is shown to have ended.
+    End(u64),
+    /// A thread starts.
+    Start(Thread),
 }
 
 /// What a parked coroutine holds: when the collector takes it, nobody will ask for the call any more.
-#[derive(Debug)]
 pub(crate) struct Ticket {
     vm: Shared<Vm>,
     op: u64,
-    is_used: AtomicBool,
+    finish: Finish,
+    is_used: bool,
 }
 
 impl Ticket {
-    pub(crate) fn new(vm: &Shared<Vm>, op: u64) -> Self {
-        Self { vm: Shared::clone(vm), op, is_used: AtomicBool::new(false) }
+    pub(crate) fn new(vm: &Shared<Vm>, op: u64, finish: Finish) -> Self {
+        Self { vm: Shared::clone(vm), op, finish, is_used: false }
     }
 
-    /// How the call ended. Asked once, after it was marked.
-    pub(crate) fn finish(&self) -> Ended {
-        self.is_used.store(true, Ordering::Relaxed);
-        let ended = borrow(&self.vm.calls).open.remove(&self.op).and_then(|call| call.ended);
-        ended.unwrap_or_else(|| Ended::Refused(ErrorCode::Argument.error("The call has not ended or has returned")))
+    /// How the call ended, and what makes results of that. Asked once, after it was marked.
+    pub(crate) fn finish(&mut self) -> (Ended, Finish) {
+        self.is_used = true;
+        let ended = borrow(&self.vm.calls).open.remove(&self.op).and_then(OpenCall::shown);
+        let none = || Ended::Refused(ErrorCode::Argument.error("The call has not ended or has returned"));
+        (ended.unwrap_or_else(none), std::mem::replace(&mut self.finish, Finish::Usual))
+    }
+}
+
+impl OpenCall {
+    /// How it has ended, as its script is told.
+    fn shown(self) -> Option<Ended> {
+        match (self.ended, self.lost) {
+            (Some(Ended::Done(Ok(_))), Some(error)) => Some(Ended::Refused(error)),
+            (ended, _) => ended,
+        }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.is_used.load(Ordering::Relaxed) {
+        if !self.is_used {
             self.vm.dropped.lock().push(self.op);
         }
     }
@@ -91,6 +121,9 @@ struct Calls {
     /// Threads whose call has ended, for a scheduler.
     runnable: Vec<Thread>,
     events: VecDeque<VmEvent>,
+    /// In order of time, then of asking.
+    due: BTreeMap<(Timestamp, u64), Due>,
+    due_asked: u64,
 }
 
 /// A call that was started.
@@ -99,6 +132,8 @@ pub(crate) enum Started {
     Ended(Ended),
     /// Ask again with this ticket.
     Ticket(u64),
+    /// The same, for a call whose results are made with something that it has kept.
+    With(u64, ConvertOnce),
 }
 
 impl Vm {
@@ -109,9 +144,17 @@ impl Vm {
             queue: VmQueue::default(),
             runnable: Vec::new(),
             events: VecDeque::new(),
+            due: BTreeMap::new(),
+            due_asked: 0,
         };
-        let in_transform = AtomicBool::new(false);
-        Ok(Shared::new(Self { server, options, in_transform, calls: State::new(calls), dropped: Mutex::default() }))
+        Ok(Shared::new(Self {
+            server,
+            options,
+            in_transform: AtomicBool::new(false),
+            calls: State::new(calls),
+            dropped: Mutex::default(),
+            next_due: AtomicU64::new(u64::MAX),
+        }))
     }
 
     /// The table in which ended calls are marked.
@@ -132,10 +175,101 @@ impl Vm {
         match self.server.read(&key, use_cache) {
             Found::Now(result) => Started::Ended(Ended::Done(result)),
             Found::Later(op) => {
-                self.open(lua, op, key, false);
+                self.open(lua, op, None);
                 Started::Ticket(op)
             }
         }
+    }
+
+    /// Notes a call that was submitted under this number and writes no key.
+    pub(crate) fn open_plain(&self, lua: &Lua, op: u64) -> Started {
+        self.open(lua, op, None);
+        Started::Ticket(op)
+    }
+
+    /// Starts a call that does nothing and ends after this time, by the server's clock.
+    pub(crate) fn sleep(&self, lua: &Lua, time: Duration) -> Started {
+        let op = self.server.next_writer().op;
+        self.open(lua, op, None);
+        self.hold_back(op, time, None);
+        borrow(&self.calls).end(op, Ended::Done(Ok(Reply::Nothing)));
+        self.release_due();
+        Started::Ticket(op)
+    }
+
+    /// Has a new thread started by the host after this time, without arguments.
+    pub(crate) fn start_later(&self, thread: Thread, time: Duration) {
+        let at = after(self.server.wall(), time);
+        borrow(&self.calls).at(at, Due::Start(thread));
+        self.release_due();
+    }
+
+    /// A call under the conditions of a simulated run: waits for its end here, and shows it after `latency`.
+    pub(crate) fn controlled(
+        &self,
+        lua: &Lua,
+        started: Started,
+        latency: Duration,
+        lost: Option<CallError>,
+        wait: impl Fn(),
+    ) -> Started {
+        let op = match &started {
+            Started::Ticket(op) | Started::With(op, _) => *op,
+            Started::Ended(_) => {
+                let op = self.server.next_writer().op;
+                self.open(lua, op, None);
+                op
+            }
+        };
+        self.hold_back(op, latency, lost);
+        let started = match started {
+            Started::Ended(ended) => {
+                borrow(&self.calls).end(op, ended);
+                Started::Ticket(op)
+            }
+            open => open,
+        };
+        while !borrow(&self.calls).has_ended(op) {
+            wait();
+            self.take_answers(lua);
+        }
+        self.release_due();
+        started
+    }
+
+    fn hold_back(&self, op: u64, time: Duration, lost: Option<CallError>) {
+        let at = after(self.server.wall(), time);
+        if let Some(call) = borrow(&self.calls).open.get_mut(&op) {
+            call.not_before = call.not_before.max(at);
+            call.lost = lost;
+        }
+    }
+
+    /// When something of this VM is due that nobody will announce.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        borrow(&self.calls).due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Does what is due by now.
+    fn release_due(&self) {
+        let mut calls = borrow(&self.calls);
+        if calls.due.is_empty() {
+            return;
+        }
+        let now = self.server.wall();
+        while let Some(first) = calls.due.first_entry().filter(|first| first.key().0 <= now) {
+            match first.remove() {
+                Due::End(op) => calls.show(op),
+                Due::Start(thread) => calls.runnable.push(thread),
+            }
+        }
+        let next = calls.due.first_key_value().map_or(u64::MAX, |((at, _), _)| at.ticks());
+        self.next_due.store(next, Ordering::Relaxed);
+    }
+
+    fn is_anything_due(&self) -> bool {
+        let next = self.next_due.load(Ordering::Relaxed);
+        next != u64::MAX && self.server.wall().ticks() >= next
     }
 
     /// Starts a write that needs no transform.
@@ -144,7 +278,7 @@ impl Vm {
         let (writer, at) = (self.server.next_writer(), self.server.wall());
         borrow(&self.calls).queue.push_plain(&key, writer, at, &request);
         self.server.write(&key, writer, at, request);
-        self.open(lua, writer.op, key, true);
+        self.open(lua, writer.op, Some(key));
         Ok(Started::Ticket(writer.op))
     }
 
@@ -163,7 +297,7 @@ impl Vm {
         };
         borrow(&self.calls).queue.push_update(&key, writer, at, transform, &update, found);
         self.server.write(&key, writer, at, Request::Update(update));
-        self.open(lua, writer.op, key, true);
+        self.open(lua, writer.op, Some(key));
         Started::Ticket(writer.op)
     }
 
@@ -189,9 +323,11 @@ impl Vm {
         f()
     }
 
-    fn open(&self, lua: &Lua, op: u64, key: EntryKey, is_write: bool) {
+    fn open(&self, lua: &Lua, op: u64, writes: Option<EntryKey>) {
         let thread = self.options.scheduler.then(|| lua.current_thread());
-        borrow(&self.calls).open.insert(op, OpenCall { key, is_write, thread, ended: None, is_abandoned: false });
+        let not_before = Timestamp::default();
+        let call = OpenCall { writes, thread, ended: None, not_before, lost: None, is_abandoned: false };
+        borrow(&self.calls).open.insert(op, call);
     }
 
     /// Names the threads whose call has ended since the last time, in order.
@@ -217,7 +353,13 @@ impl Vm {
 
     /// Empties the inbox: notes what has ended, runs again what lost its race.
     pub(crate) fn take_answers(&self, lua: &Lua) {
-        if !self.server.inbox().is_filled() || self.in_transform.load(Ordering::Relaxed) {
+        if self.in_transform.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.is_anything_due() {
+            self.release_due();
+        }
+        if !self.server.inbox().is_filled() {
             return;
         }
         self.forget_dropped();
@@ -230,9 +372,10 @@ impl Vm {
             match event {
                 Some(VmEvent::Done { op, result }) => borrow(&self.calls).end(op, Ended::Done(result)),
                 Some(VmEvent::Rerun { key, from, ask, head }) => self.rerun(lua, &key, from, ask, head),
-                None => return,
+                None => break,
             }
         }
+        self.release_due();
     }
 
     fn rerun(&self, lua: &Lua, key: &EntryKey, from: u64, ask: u64, head: Head) {
@@ -287,25 +430,49 @@ impl Calls {
         let _ = self.marks.raw_set(op, mlua::Nil);
     }
 
+    fn has_ended(&self, op: u64) -> bool {
+        self.open.get(&op).is_none_or(|call| call.ended.is_some())
+    }
+
     /// Notes the end of a call. The first end stays: a transform that failed has ended its call before the store says so.
     fn end(&mut self, op: u64, ended: Ended) {
         let Some(call) = self.open.get_mut(&op) else { return };
         if call.ended.is_some() {
             return;
         }
-        if call.is_write {
-            self.queue.answered(&call.key, op);
+        if let Some(key) = &call.writes {
+            self.queue.answered(key, op);
         }
+        call.ended = Some(ended);
+        match call.not_before {
+            at if at == Timestamp::default() => self.show(op),
+            at => self.at(at, Due::End(op)),
+        }
+    }
+
+    /// Lets the script of a call that has ended go on.
+    fn show(&mut self, op: u64) {
+        let Some(call) = self.open.get_mut(&op) else { return };
         let thread = call.thread.take();
         if call.is_abandoned || thread.as_ref().is_some_and(|thread| !thread.is_resumable()) {
             self.open.remove(&op);
             return;
         }
-        call.ended = Some(ended);
         // Fails only when the VM has no memory left; its scripts are ending then.
         let _ = self.marks.raw_set(op, true);
         self.runnable.extend(thread);
     }
+
+    fn at(&mut self, at: Timestamp, due: Due) {
+        self.due_asked += 1;
+        self.due.insert((at, self.due_asked), due);
+    }
+}
+
+/// A time by the server's clock.
+fn after(now: Timestamp, time: Duration) -> Timestamp {
+    let ticks = u64::try_from(time.as_nanos() / 100).unwrap_or(u64::MAX);
+    Timestamp::from_ticks(now.ticks().saturating_add(ticks))
 }
 
 impl Drop for Vm {

@@ -1,6 +1,6 @@
 //! `DataStore` (spec §2): a store in a scope, or in all of them.
 //!
-//! Owns: its identity and which entry a key argument names. Does not own: its methods (`methods`).
+//! Owns: its identity and which entry a key argument names. Does not own: what its methods do (`methods`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use mlua::{Lua, UserDataRegistry};
 use parking_lot::Mutex;
 
 use super::instance_members;
-use crate::methods::Methods;
+use crate::methods::{Method, Methods, get_async, increment_async, remove_async, set_async, update_async};
 
 /// One store object. The same name and scope give the same object (spec §1).
 #[derive(Debug)]
@@ -66,6 +66,17 @@ impl DataStore {
         }
     }
 }
+
+const SERVICE: &str = "DataStoreService";
+
+/// Its yielding methods.
+pub(crate) const METHODS: &[Method] = &[
+    Method { service: SERVICE, name: "GetAsync", start: get_async::start, finish: get_async::finish },
+    Method { service: SERVICE, name: "SetAsync", start: set_async::start, finish: set_async::finish },
+    Method { service: SERVICE, name: "UpdateAsync", start: update_async::start, finish: update_async::finish },
+    Method { service: SERVICE, name: "IncrementAsync", start: increment_async::start, finish: increment_async::finish },
+    Method { service: SERVICE, name: "RemoveAsync", start: remove_async::start, finish: remove_async::finish },
+];
 
 pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStore>, methods: Methods) -> mlua::Result<()> {
     use mlua::UserDataFields;

@@ -1,16 +1,18 @@
 //! `GetAsync` (spec §2.1): value and key info, or two nils.
 
+use clawstore_core::CallError;
 use clawstore_core::ops::Reply;
-use clawstore_core::{CallError, EntryKey};
 use mlua::{Lua, Value as LuaValue};
 
 use super::{Arguments, Told, two};
 use crate::classes::key_info;
 use crate::classes::options::GetOptions;
 use crate::convert::decode;
+use crate::shared::Shared;
 use crate::vm::{Started, Vm};
 
-pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) -> Result<Started, CallError> {
+pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
+    let key = arguments.entry_key()?;
     let use_cache = match arguments.at(2) {
         LuaValue::Nil => true,
         LuaValue::UserData(options) => match options.borrow::<GetOptions>() {
@@ -22,12 +24,12 @@ pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) ->
     Ok(vm.read(lua, key, use_cache))
 }
 
-pub(super) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
+pub(crate) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
     match reply {
         Reply::Entry(entry) => match &entry.value {
             Some(value) => Ok(two(decode(lua, value.json())?, key_info::create(lua, entry)?)),
             None => Ok(two(LuaValue::Nil, LuaValue::Nil)),
         },
-        Reply::Cancelled => Ok(two(LuaValue::Nil, LuaValue::Nil)),
+        _ => Ok(two(LuaValue::Nil, LuaValue::Nil)),
     }
 }

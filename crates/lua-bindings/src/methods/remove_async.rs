@@ -1,16 +1,18 @@
 //! `RemoveAsync` (spec §2.6): the value and key info that were current, or two nils.
 
+use clawstore_core::CallError;
 use clawstore_core::ops::{Reply, Request};
-use clawstore_core::{CallError, EntryKey};
 use mlua::Lua;
 
 use super::{Arguments, Told, get_async};
+use crate::shared::Shared;
 use crate::vm::{Started, Vm};
 
-pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, _: &Arguments) -> Result<Started, CallError> {
+pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
+    let key = arguments.entry_key()?;
     vm.write(lua, key, Request::Remove)
 }
 
-pub(super) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
+pub(crate) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
     get_async::finish(lua, reply)
 }

@@ -1,16 +1,18 @@
 //! `SetAsync` (spec §2.3): returns the version id of the new version.
 
+use clawstore_core::CallError;
 use clawstore_core::ops::{Reply, Request, Set};
-use clawstore_core::{CallError, EntryKey};
 use mlua::{Lua, Value as LuaValue};
 
 use super::{Arguments, Told, one};
 use crate::arguments;
 use crate::classes::options::SET_OPTIONS;
 use crate::convert::encode;
+use crate::shared::Shared;
 use crate::vm::{Started, Vm};
 
-pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) -> Result<Started, CallError> {
+pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
+    let key = arguments.entry_key()?;
     let value = arguments.at(2);
     if value.is_nil() {
         // To the letter: spec §2.3.3. Nothing is deleted.
@@ -27,9 +29,9 @@ pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) ->
     vm.write(lua, key, Request::Set(Set { value: encoded.value, attributes }))
 }
 
-pub(super) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
+pub(crate) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
     match reply {
         Reply::Entry(entry) => Ok(one(LuaValue::String(lua.create_string(entry.version().to_string())?))),
-        Reply::Cancelled => Ok(one(LuaValue::Nil)),
+        _ => Ok(one(LuaValue::Nil)),
     }
 }

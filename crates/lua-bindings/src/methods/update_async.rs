@@ -1,14 +1,16 @@
 //! `UpdateAsync` (spec §2.4): the new value and its key info; a single nil if the transform cancelled or failed.
 
+use clawstore_core::CallError;
 use clawstore_core::ops::Reply;
-use clawstore_core::{CallError, EntryKey};
 use mlua::{Lua, Value as LuaValue};
 
 use super::{Arguments, Told, get_async, one};
 use crate::arguments;
+use crate::shared::Shared;
 use crate::vm::{Started, Vm};
 
-pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) -> Result<Started, CallError> {
+pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
+    let key = arguments.entry_key()?;
     match arguments.at(2) {
         LuaValue::Nil => Err(arguments::missing(2)),
         LuaValue::Function(transform) => Ok(vm.update(lua, key, transform.clone())),
@@ -16,9 +18,9 @@ pub(super) fn start(vm: &Vm, lua: &Lua, key: EntryKey, arguments: &Arguments) ->
     }
 }
 
-pub(super) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
+pub(crate) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
     match reply {
         Reply::Entry(_) => get_async::finish(lua, reply),
-        Reply::Cancelled => Ok(one(LuaValue::Nil)),
+        _ => Ok(one(LuaValue::Nil)),
     }
 }
