@@ -25,6 +25,9 @@ const PROGRAMS: &[Program] = &[
     Program { name: "c++", package: "g++" },
     // Data syncs are watched, and made to fail.
     Program { name: "strace", package: "strace" },
+    // Published save libraries are fetched and unpacked.
+    Program { name: "curl", package: "curl" },
+    Program { name: "tar", package: "tar" },
     // A small disk in a mount namespace of its own.
     Program { name: "unshare", package: "util-linux" },
     Program { name: "mount", package: "mount" },

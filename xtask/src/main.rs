@@ -7,6 +7,7 @@
 mod bench;
 mod chaos;
 mod install;
+mod libraries;
 mod loadgen;
 mod pg;
 mod shell;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Options),
     /// Kill a server again and again and look for lost writes.
     Chaos(chaos::Options),
+    /// Fetch the published save libraries that the tests run, unless they are there.
+    Libraries,
     /// A private Postgres server for work on this project.
     #[command(subcommand)]
     Pg(pg::Action),
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Chaos(options) => chaos::run(&options),
+        Command::Libraries => libraries::run(),
         Command::Pg(action) => pg::run(&action),
         Command::Sim(options) => sim::run(&options),
         Command::Tidy => run_tidy(),

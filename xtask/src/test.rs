@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::install;
+use crate::libraries;
 use crate::pg::{self, Server};
 use crate::shell::{cargo, describe, run as run_command, step, target_dir};
 use crate::tidy;
@@ -42,6 +43,7 @@ const STEPS: &[(&str, Work)] = &[
     ("format", |_| shown(&mut cargo(&["fmt", "--all", "--", "--check"]))),
     ("clippy", |_| shown(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
     ("tidy", |_| tidy::run()),
+    ("libraries", |_| libraries::run()),
     ("postgres", start_postgres),
     ("tests", tests),
     ("doc tests", |postgres| shown(with(postgres, &mut cargo(&["test", "--doc", "--workspace"])))),
@@ -104,7 +106,10 @@ mod tests_of_test {
     #[test]
     fn the_steps_come_in_their_order() {
         let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names.join(", "), "format, clippy, tidy, postgres, tests, doc tests, deny, outside workspace, docs");
+        assert_eq!(
+            names.join(", "),
+            "format, clippy, tidy, libraries, postgres, tests, doc tests, deny, outside workspace, docs"
+        );
     }
 
     #[test]

@@ -36,7 +36,12 @@ impl Game {
         reply: ReplyTo,
     ) {
         tracing::trace!(target: TRACE_CALLS, %key, ?writer, "call");
-        let permit = match request.validate().map_err(|error| ("invalid", error)).and_then(|()| self.admit(&request)) {
+        let charge = Charge::of(key.store.kind, &request);
+        let permit = match request
+            .validate(key.store.kind)
+            .map_err(|error| ("invalid", error))
+            .and_then(|()| self.admit(charge))
+        {
             Ok(permit) => permit,
             Err((reason, error)) => return self.refuse(reason, error, reply),
         };
@@ -49,21 +54,20 @@ impl Game {
         self.answer_refused(refused);
     }
 
-    fn admit(&self, request: &Request) -> Result<Permit, (&'static str, CallError)> {
+    pub(crate) fn admit(&self, charge: Charge) -> Result<Permit, (&'static str, CallError)> {
         if self.is_closed() {
             return Err(("closing", CallError::closing()));
         }
         if self.is_halted() {
             return Err(("halted", CallError::unavailable("The store has stopped after a fault.")));
         }
-        let charge = Charge::of(request);
         for kind in charge.requests {
             counter!(REQUESTS_TOTAL, "type" => kind.name()).increment(1);
         }
         self.admission.admit(charge).ok_or_else(|| ("memory", CallError::memory_full()))
     }
 
-    fn refuse(&self, reason: &'static str, error: CallError, reply: ReplyTo) {
+    pub(crate) fn refuse(&self, reason: &'static str, error: CallError, reply: ReplyTo) {
         counter!(REFUSED_TOTAL, "reason" => reason).increment(1);
         let result = Err(error);
         self.counters.call_ended(&result);
@@ -136,7 +140,7 @@ impl Game {
             if let Some(entry) = self.at_hand(slot, state, use_cache) {
                 return Err(Ok(Reply::Entry(entry)));
             }
-            let permit = self.admit(&Request::Get).map_err(|(_, error)| Err(error))?;
+            let permit = self.admit(Charge::of(key.store.kind, &Request::Get)).map_err(|(_, error)| Err(error))?;
             let mut caller = CallPort::new(reply(), Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
             let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
             if self.is_answered_by_owner(slot, state) {
@@ -180,7 +184,7 @@ impl Game {
 
     /// Reads what the store has now, whoever owns the key.
     pub(crate) fn read_from_store(self: &Arc<Self>, key: &EntryKey, reply: ReplyTo) {
-        let permit = match self.admit(&Request::Get) {
+        let permit = match self.admit(Charge::of(key.store.kind, &Request::Get)) {
             Ok(permit) => permit,
             Err((reason, error)) => return self.refuse(reason, error, reply),
         };
@@ -293,6 +297,8 @@ impl Game {
                     let update = run(&head)?;
                     self.tell(key, Input::Rerun(writer.vm, ask, vec![Rerun { op: writer.op, update: Some(update) }]));
                 }
+                // A task is subscribed to nothing.
+                VmEvent::Message { .. } => {}
             }
         }
         Err(E::from(CallError::internal()))

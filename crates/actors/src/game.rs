@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clawstore_core::clock::Clock;
 use clawstore_core::key_machine::{Input, VmId};
+use clawstore_core::memory_store::MemoryStores;
 use clawstore_core::ops::CallResult;
 use clawstore_core::{CallError, GameId, Outcome};
 use hdrhistogram::Histogram;
@@ -24,6 +25,8 @@ use crate::directory::Directory;
 use crate::flusher::{FlusherActor, FlusherMsg};
 use crate::key_supervisor::KeySupervisor;
 use crate::lane::LaneMsg;
+use crate::memory_store::InProcess;
+use crate::messaging::Hub;
 use crate::metric_definitions::{CALLS_TOTAL, DURABLE_SECONDS};
 use crate::ownership::Ownership;
 use crate::process::{Config, DrainReport, Process};
@@ -115,9 +118,11 @@ pub struct Game {
     pub(crate) flusher: ActorRef<FlusherMsg>,
     pub(crate) supervisor: ActorRef<()>,
     pub(crate) latency: Arc<Latency>,
+    pub(crate) hub: Arc<Hub>,
     /// The process's leases; `None` if it owns every key.
     pub(crate) ownership: Option<Arc<Ownership>>,
     pub(crate) active_keys: AtomicUsize,
+    pub(crate) memory_stores: Arc<dyn MemoryStores>,
     /// Seconds since the game was opened: the clock of `Slot::last_used`.
     pub(crate) seconds: std::sync::atomic::AtomicU32,
     /// Keys whose machine wants ticks.
@@ -201,8 +206,10 @@ impl Game {
             flusher,
             supervisor,
             latency,
+            hub: Hub::open(id, process.config.limits, process.carrier.clone()),
             ownership: process.ownership.clone(),
             active_keys: AtomicUsize::new(0),
+            memory_stores: Arc::new(InProcess::new(Arc::clone(&process.clock), process.config.limits)),
             seconds: std::sync::atomic::AtomicU32::new(0),
             ticking: Mutex::new(Vec::new()),
             sweep_soon: AtomicBool::new(false),
@@ -237,6 +244,11 @@ impl Game {
 
     pub(crate) fn new_vm(&self) -> VmId {
         VmId(self.vms.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// How many players the game has in this process, which some limits grow with. O(1).
+    pub fn set_players(&self, players: u32) {
+        self.memory_stores.set_users(players);
     }
 
     /// Figures as of now; percentiles since the last look.

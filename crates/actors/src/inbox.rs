@@ -10,7 +10,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clawstore_core::EntryKey;
+use clawstore_core::clock::Timestamp;
 use clawstore_core::key_machine::Head;
+use clawstore_core::limits::INBOX_EVENTS_BEFORE_LOSS;
+use clawstore_core::messaging::{Payload, Topic};
 use clawstore_core::ops::CallResult;
 use parking_lot::Mutex;
 
@@ -36,6 +39,15 @@ pub enum VmEvent {
         ask: u64,
         /// What its transform must read.
         head: Head,
+    },
+    /// A message of a topic that the VM is subscribed to.
+    Message {
+        /// About what.
+        topic: Topic,
+        /// What it says.
+        payload: Payload,
+        /// When it was published, by the publisher's wall clock.
+        sent: Timestamp,
     },
 }
 
@@ -81,6 +93,15 @@ impl Inbox {
             // The host's function runs on our threads: its panic must not take an actor down.
             tracing::error!(target: TRACE_CALLS, "the host's wake-up function panicked");
         }
+    }
+
+    /// As [`Inbox::push`], for what may be lost; `false` if it was, because nobody has looked for long.
+    pub(crate) fn push_if_read(&self, event: VmEvent) -> bool {
+        let has_room = self.events.lock().len() < INBOX_EVENTS_BEFORE_LOSS;
+        if has_room {
+            self.push(event);
+        }
+        has_room
     }
 
     /// Nobody will look again.

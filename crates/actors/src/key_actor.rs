@@ -68,7 +68,7 @@ impl KeyActor {
     fn recover(&self, state: &mut KeyState, effects: &mut Effects) {
         counter!(KEY_PANICS_TOTAL).increment(1);
         tracing::error!(target: TRACE_KEYS, key = %self.slot.key, "a call on the key panicked and was failed");
-        let fresh = KeyMachine::new(self.game.config.retention, Owned::default());
+        let fresh = KeyMachine::new(self.slot.key.store.kind, self.game.config.retention, Owned::default());
         let broken = std::mem::replace(&mut state.machine, fresh);
         state.machine = broken.rebuild(effects);
     }
@@ -185,7 +185,7 @@ impl Actor for KeyActor {
     type Arguments = Owned;
 
     async fn pre_start(&self, _me: ActorRef<KeyMsg>, owned: Owned) -> Result<KeyState, ActorProcessingErr> {
-        let machine = KeyMachine::new(self.game.config.retention, owned);
+        let machine = KeyMachine::new(self.slot.key.store.kind, self.game.config.retention, owned);
         Ok(KeyState { machine })
     }
 
@@ -206,7 +206,7 @@ impl Actor for KeyActor {
 
     async fn post_stop(&self, _me: ActorRef<KeyMsg>, state: &mut KeyState) -> Result<(), ActorProcessingErr> {
         // The state travels to the supervisor: the value stays behind.
-        state.machine = KeyMachine::new(self.game.config.retention, Owned::default());
+        state.machine = KeyMachine::new(self.slot.key.store.kind, self.game.config.retention, Owned::default());
         Ok(())
     }
 }

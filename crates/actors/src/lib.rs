@@ -16,6 +16,8 @@ mod admission;
 
 mod inbox;
 
+mod memory_store;
+
 mod call_port;
 
 mod process;
@@ -23,6 +25,8 @@ mod process;
 mod game;
 
 mod server;
+
+mod messaging;
 
 mod client;
 
@@ -50,11 +54,14 @@ mod session_lock;
 
 mod passivation;
 
+mod looks;
+
 mod warm_up;
 
 pub use clock::SystemClock;
 pub use game::{Game, GameStats};
 pub use inbox::{Inbox, VmEvent};
+pub use memory_store::InProcess;
 pub use process::{Config, DrainReport, GameError, Process, StartError};
 pub use server::{Found, Server, ServerIdentity};
 

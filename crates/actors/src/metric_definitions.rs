@@ -38,6 +38,13 @@ pub const HAND_OVERS_TOTAL: &str = "clawstore_hand_overs_total";
 pub const INCARNATIONS_TOTAL: &str = "clawstore_incarnations_total";
 /// Rows that were refused because another server owns or wrote the key.
 pub const FENCED_ROWS_TOTAL: &str = "clawstore_fenced_rows_total";
+/// Messages that servers of this process have published.
+pub const MESSAGES_PUBLISHED_TOTAL: &str = "clawstore_messages_published_total";
+/// Messages handed to servers of this process, counted for each.
+pub const MESSAGES_DELIVERED_TOTAL: &str = "clawstore_messages_delivered_total";
+/// Messages that did not arrive; label `reason` = `queue` (too many wait to be sent) | `carrier` (they could not be sent) |
+/// `inbox` (a server does not look) | `rate` (Roblox's rates hold) | `payload` (somebody else's, or of another version).
+pub const MESSAGES_LOST_TOTAL: &str = "clawstore_messages_lost_total";
 /// Keys with an actor, of all games.
 pub const ACTIVE_KEYS: &str = "clawstore_active_keys";
 /// Bytes of calls admitted and not settled, of the process.
@@ -49,6 +56,8 @@ pub const TRACE_CALLS: &str = "clawstore::calls";
 pub const TRACE_BATCHES: &str = "clawstore::batches";
 /// Trace target of leases, beats and deaths.
 pub const TRACE_LEASES: &str = "clawstore::leases";
+/// Trace target of messages between servers.
+pub const TRACE_MESSAGES: &str = "clawstore::messages";
 /// Trace target of activation, passivation, panics and quarantine.
 pub const TRACE_KEYS: &str = "clawstore::keys";
 
@@ -70,6 +79,9 @@ pub fn describe() {
     describe_counter!(HAND_OVERS_TOTAL, "Keys given to another server that waited for them");
     describe_counter!(INCARNATIONS_TOTAL, "Incarnations of this process");
     describe_counter!(FENCED_ROWS_TOTAL, "Rows refused because another server owns or wrote the key");
+    describe_counter!(MESSAGES_PUBLISHED_TOTAL, "Messages published by servers of this process");
+    describe_counter!(MESSAGES_DELIVERED_TOTAL, "Messages handed to servers of this process");
+    describe_counter!(MESSAGES_LOST_TOTAL, "Messages that did not arrive, by reason");
     describe_gauge!(ACTIVE_KEYS, Unit::Count, "Keys with an actor");
     describe_gauge!(PENDING_BYTES, Unit::Bytes, "Bytes of calls admitted and not settled");
 }

@@ -12,7 +12,8 @@ use clawstore_core::GameId;
 use clawstore_core::backend::{Backend, BackendError};
 use clawstore_core::clock::Clock;
 use clawstore_core::entropy::Entropy;
-use clawstore_core::limits;
+use clawstore_core::limits::{self, Limits};
+use clawstore_core::messaging::Publisher;
 use clawstore_core::versioning::Retention;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorRef, SpawnErr};
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::admission::Permits;
 use crate::game::Game;
 use crate::lane::{LaneActor, LaneMsg};
+use crate::messaging::carrier::Carrier;
 use crate::metric_definitions::TRACE_BATCHES;
 use crate::ownership::Ownership;
 use crate::reads::Reader;
@@ -43,6 +45,8 @@ pub struct Config {
     pub pending_bytes_per_process: usize,
     /// Which superseded revisions are kept.
     pub retention: Retention,
+    /// Which rates and quotas hold.
+    pub limits: Limits,
 }
 
 impl Default for Config {
@@ -54,6 +58,7 @@ impl Default for Config {
             pending_bytes_per_game: limits::PENDING_BYTES_PER_GAME,
             pending_bytes_per_process: limits::PENDING_BYTES_PER_PROCESS,
             retention: Retention::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -107,6 +112,8 @@ pub struct Process {
     pub(crate) reader: Reader,
     /// Leases; `None` if this process owns every key.
     pub(crate) ownership: Option<Arc<Ownership>>,
+    /// Messages to other processes; `None` if there are none that could hear them.
+    pub(crate) carrier: Option<Arc<Carrier>>,
     pub(crate) halted: Arc<OnceLock<String>>,
     /// The lane may end from now on.
     draining: Arc<AtomicBool>,
@@ -171,6 +178,8 @@ impl Process {
         if let Some(ownership) = &ownership {
             ownership.tell_lane(lane.clone());
         }
+        let publisher = || Publisher::from_bits(entropy.bits());
+        let carrier = Carrier::start(&backend, &clock, publisher, &runtime);
         let reader = Reader::start(backend, Arc::clone(&clock), &runtime, config.call_deadline);
         let permits = Permits::new(config.pending_bytes_per_process);
         let (next_vm, games) = (Arc::new(AtomicU64::new(1)), Mutex::default());
@@ -182,6 +191,7 @@ impl Process {
             lane,
             reader,
             ownership,
+            carrier,
             halted,
             draining,
             next_vm,
@@ -240,6 +250,9 @@ impl Process {
             self.wait_for_all(&games, Instant::now() + ABORT_PATIENCE).await;
         }
         games.iter().for_each(|game| game.stop());
+        if let Some(carrier) = &self.carrier {
+            carrier.stop();
+        }
         self.draining.store(true, Ordering::Release);
         self.lane.stop(None);
         if let Some(ownership) = &self.ownership {

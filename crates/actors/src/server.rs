@@ -1,19 +1,21 @@
 //! One per VM: Roblox's "server".
 //!
 //! Owns: the VM's number, its inbox, the numbers of its calls, its identity. Does not own: the VM, Luau values, which
-//! calls are unanswered (`core::vm_queue`, kept by the bindings).
+//! calls are unanswered (`core::vm_queue`, kept by the bindings), messages (`messaging`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use clawstore_core::clock::Timestamp;
 use clawstore_core::key_machine::{Head, Input, Rerun, VmId, Writer};
-use clawstore_core::ops::{CallResult, Reply, Request};
-use clawstore_core::{EntryKey, GameId};
+use clawstore_core::memory_store::MemoryCall;
+use clawstore_core::ops::{CallResult, Look, Reply, Request};
+use clawstore_core::{CallError, EntryKey, GameId};
 
 use crate::call_port::ReplyTo;
 use crate::game::Game;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, VmEvent};
+use crate::memory_store::ToInbox;
 
 /// What scripts see of their server.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +26,8 @@ pub struct ServerIdentity {
     pub place_id: u64,
     /// `Players.MaxPlayers`.
     pub max_players: u32,
+    /// Players on it now: the host counts them. Limits are made of it.
+    pub players: Arc<AtomicU32>,
 }
 
 /// The answer to a read: there, or to come.
@@ -47,6 +51,7 @@ pub struct Server {
 
 impl Server {
     pub(crate) fn new(game: Arc<Game>, vm: VmId, identity: ServerIdentity) -> Self {
+        game.hub.join(vm);
         Self { game, vm, inbox: Arc::default(), identity, next_op: AtomicU64::new(1) }
     }
 
@@ -68,6 +73,10 @@ impl Server {
     /// Where answers arrive.
     pub fn inbox(&self) -> &Arc<Inbox> {
         &self.inbox
+    }
+
+    pub(crate) fn vm(&self) -> VmId {
+        self.vm
     }
 
     /// Wall time by the game's clock: the time that a call made now carries.
@@ -92,9 +101,39 @@ impl Server {
         }
     }
 
+    /// Looks at versions or lists; the answer arrives in the inbox under the number returned, a refusal too. Never blocks.
+    pub fn look(&self, look: Look) -> u64 {
+        let op = self.next_writer().op;
+        self.game.start_look(look, ReplyTo::Vm(Arc::clone(&self.inbox), op));
+        op
+    }
+
     /// Submits a write; its end arrives in the inbox, a refusal too. Never blocks.
     pub fn write(&self, key: &EntryKey, writer: Writer, at: Timestamp, request: Request) {
         self.game.submit(key, writer, at, request, ReplyTo::Vm(Arc::clone(&self.inbox), writer.op));
+    }
+
+    /// Makes a call on a memory store; its end arrives in the inbox under the number that is returned, never at once, so that a
+    /// script that calls in a loop lets others run. Never blocks.
+    pub fn memory_call(&self, call: MemoryCall) -> u64 {
+        let op = self.next_writer().op;
+        if self.game.is_closed() {
+            self.inbox.push(VmEvent::Done { op, result: Err(CallError::closing()) });
+        } else {
+            self.game.memory_stores.call(call, ToInbox::answer(Arc::clone(&self.inbox), op));
+        }
+        op
+    }
+
+    /// The same, but an answer that is there at once is returned.
+    pub fn memory_read(&self, call: MemoryCall) -> Found {
+        let op = self.next_writer().op;
+        if self.game.is_closed() {
+            return Found::Now(Err(CallError::closing()));
+        }
+        let (answer, direct) = ToInbox::direct(Arc::clone(&self.inbox), op);
+        self.game.memory_stores.call(call, answer);
+        direct.take().map_or(Found::Later(op), Found::Now)
     }
 
     /// The newest accepted revision of a key that is active here, for a transform to run on.
@@ -107,9 +146,10 @@ impl Server {
         self.game.tell(key, Input::Rerun(self.vm, ask, reruns));
     }
 
-    /// The VM will run nothing any more: what waits for it on these keys ends, accepted writes go on.
+    /// The VM will run nothing any more: what waits for it on these keys ends, accepted writes go on, no message arrives.
     pub fn close<'a>(&self, keys: impl IntoIterator<Item = &'a EntryKey>) {
         self.inbox.close();
+        self.game.hub.leave(self.vm);
         for key in keys {
             self.game.tell(key, Input::VmGone(self.vm));
         }
@@ -119,5 +159,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.inbox.close();
+        self.game.hub.leave(self.vm);
     }
 }

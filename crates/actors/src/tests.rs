@@ -3,6 +3,8 @@
 
 mod answers;
 mod faults;
+mod messaging;
+mod looks;
 mod ownership;
 mod passivation;
 mod reads;
@@ -90,7 +92,7 @@ fn increment(delta: i64) -> Request {
 fn number(result: CallResult) -> Option<i64> {
     match result.expect("the call succeeds") {
         Reply::Entry(entry) => entry.value.as_ref().and_then(Value::as_integer),
-        Reply::Cancelled => None,
+        _ => None,
     }
 }
 

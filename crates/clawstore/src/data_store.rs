@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use clawstore_core::backend::BackendError;
+use clawstore_core::backend::{BackendError, VersionInfo, VersionQuery};
 use clawstore_core::entry::Attributes;
-use clawstore_core::ops::{Increment, Reply, Request, Set};
+use clawstore_core::ops::{Increment, Look, Reply, Request, Set};
 use clawstore_core::{CallError, Entry, EntryKey, StoreId, StoreKind, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -151,12 +151,46 @@ impl DataStore {
         let entry = entry_of(self.game.call(&key, Request::Remove).await?);
         stored(&key, entry.as_deref())
     }
+
+    /// `GetVersionAsync`: the value of one version, `None` if it is a tombstone, is not kept any more or never was.
+    ///
+    /// # Errors
+    /// As [`DataStore::get`].
+    pub async fn version<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        version: &str,
+    ) -> Result<Option<Stored<T>>, StoreError> {
+        let key = self.key(key)?.0;
+        let Ok(id) = version.parse() else { return Ok(None) };
+        let entry = entry_of(self.game.look(Look::Version(key.clone(), id)).await?);
+        stored(&key, entry.as_deref())
+    }
+
+    /// `ListVersionsAsync`: at most `limit` versions, newest first, the current one included; older ones than `before`, the
+    /// last of the page before.
+    ///
+    /// # Errors
+    /// If the key is not legal or the store cannot be read.
+    pub async fn versions(
+        &self,
+        key: &str,
+        before: Option<&VersionInfo>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>, StoreError> {
+        let (key, after) = (self.key(key)?.0, before.map(|version| version.id.revision));
+        let query = VersionQuery { key, descending: true, from: None, to: None, after, limit };
+        match self.game.look(Look::Versions(query)).await? {
+            Reply::Versions(versions) => Ok(versions),
+            _ => Ok(Vec::new()),
+        }
+    }
 }
 
 fn entry_of(reply: Reply) -> Option<Arc<Entry>> {
     match reply {
         Reply::Entry(entry) => Some(entry),
-        Reply::Cancelled => None,
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ use clawstore_core::{GameId, StoreId, StoreKind};
 use tokio::task::JoinHandle;
 
 use crate::data_store::{DataStore, Key, StoreError};
+use crate::ordered_data_store::OrderedDataStore;
 use crate::server::{Server, ServerOptions};
 
 /// Something that is being loaded, also if nobody waits for it. `None` if the store was closed first.
@@ -39,6 +40,10 @@ impl Game {
         Self { inner, entropy }
     }
 
+    pub(crate) fn inner(&self) -> &Arc<clawstore_actors::Game> {
+        &self.inner
+    }
+
     /// Which game.
     pub fn id(&self) -> GameId {
         self.inner.id()
@@ -47,7 +52,8 @@ impl Game {
     /// A server: one per VM. Without a job id it gets a random one.
     pub fn server(&self, options: ServerOptions) -> Server {
         let job_id = options.job_id.unwrap_or_else(|| self.random_job_id());
-        let identity = ServerIdentity { job_id, place_id: options.place_id, max_players: options.max_players };
+        let ServerOptions { place_id, max_players, .. } = options;
+        let identity = ServerIdentity { job_id, place_id, max_players, players: Arc::default() };
         Server::new(&self.inner, identity)
     }
 
@@ -69,6 +75,22 @@ impl Game {
     /// If name or scope is empty, longer than 50 bytes or has a NUL.
     pub fn scoped_data_store(&self, name: &str, scope: &str) -> Result<DataStore, StoreError> {
         DataStore::open(Arc::clone(&self.inner), name, scope)
+    }
+
+    /// An ordered store in the default scope.
+    ///
+    /// # Errors
+    /// As [`Game::data_store`].
+    pub fn ordered_data_store(&self, name: &str) -> Result<OrderedDataStore, StoreError> {
+        self.scoped_ordered_data_store(name, clawstore_core::entry_key::DEFAULT_SCOPE)
+    }
+
+    /// An ordered store in a scope.
+    ///
+    /// # Errors
+    /// As [`Game::scoped_data_store`].
+    pub fn scoped_ordered_data_store(&self, name: &str, scope: &str) -> Result<OrderedDataStore, StoreError> {
+        OrderedDataStore::open(Arc::clone(&self.inner), name, scope)
     }
 
     /// Reads keys that will be asked for soon, many at a time: those of a player who joins. Starts at once and needs no runtime

@@ -44,11 +44,22 @@ mod server;
 
 mod data_store;
 
+mod ordered_data_store;
+
+pub mod compat;
+
+#[cfg(feature = "postgres")]
+pub mod import;
+
 pub use builder::{Builder, OpenError};
 pub use clawstore_actors::{DrainReport, GameStats, SystemClock, metric_definitions};
+pub use clawstore_core::entry::VersionId;
+pub use clawstore_core::error::Throttle;
 pub use clawstore_core::versioning::Retention;
-pub use clawstore_core::{CallError, Entry, ErrorCode, GameId, Outcome, backend, clock, entropy, limits};
-pub use clawstore_lua::{Bindings, Interrupt, Options as BindOptions, decode, encode};
+pub use clawstore_core::{CallError, Entry, ErrorCode, GameId, Outcome, backend, clock, entropy, limits, ordered};
+pub use clawstore_lua::{
+    Bindings, CallControl, CallInfo, Fault, Interrupt, Options as BindOptions, Profile, Verdict, decode, encode,
+};
 #[cfg(feature = "postgres")]
 pub use clawstore_postgres::{self as postgres, PgConnectOptions};
 pub use config::{Config, ConfigError};
@@ -58,6 +69,7 @@ pub use game::{Game, Loading};
 #[cfg(feature = "postgres")]
 pub use migrations::{Migrations, Step};
 pub use mlua;
+pub use ordered_data_store::{OrderedDataStore, Ranked};
 pub use read_only::ReadOnly;
 pub use runtime::Runtime;
 pub use server::{CloseReason, Server, ServerOptions};

@@ -3,7 +3,7 @@
 //! Owns: binding the VM, counting its players (what limits are made of), closing without waiting. Does not own: the VM.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use clawstore_actors::ServerIdentity;
 use clawstore_lua::{Bindings, Options};
@@ -48,12 +48,11 @@ pub enum CloseReason {
 pub struct Server {
     game: Arc<clawstore_actors::Game>,
     identity: ServerIdentity,
-    players: AtomicU32,
 }
 
 impl Server {
     pub(crate) fn new(game: &Arc<clawstore_actors::Game>, identity: ServerIdentity) -> Self {
-        Self { game: Arc::clone(game), identity, players: AtomicU32::new(0) }
+        Self { game: Arc::clone(game), identity }
     }
 
     /// `game.JobId`.
@@ -80,18 +79,18 @@ impl Server {
 
     /// A player has joined. O(1).
     pub fn player_joined(&self, _user_id: i64) {
-        self.players.fetch_add(1, Ordering::Relaxed);
+        self.identity.players.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A player has left. O(1).
     pub fn player_left(&self, _user_id: i64) {
         let left = |players: u32| Some(players.saturating_sub(1));
-        let _ = self.players.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        let _ = self.identity.players.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
     }
 
     /// Players on this server.
     pub fn players(&self) -> u32 {
-        self.players.load(Ordering::Relaxed)
+        self.identity.players.load(Ordering::Relaxed)
     }
 
     /// The server closes. Never blocks: what was accepted goes on, and ends durable; transforms that did not run end as

@@ -24,9 +24,9 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// An open store.
 #[derive(Debug)]
 pub struct Clawstore {
-    process: Arc<Process>,
+    pub(crate) process: Arc<Process>,
     database: Arc<Opened>,
-    runtime: Running,
+    pub(crate) runtime: Running,
     entropy: Arc<dyn Entropy>,
     /// The report of a shutdown that has happened.
     closed: Mutex<Option<DrainReport>>,

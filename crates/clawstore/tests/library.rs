@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawstore::{Clawstore, Database, GameId, OpenError, ReadOnly, Runtime, ServerOptions, StoreError};
+use clawstore::{
+    Clawstore, Config, Database, GameId, OpenError, Ranked, ReadOnly, Retention, Runtime, ServerOptions, StoreError,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,4 +197,54 @@ fn what_was_accepted_is_durable_after_a_plain_drop() {
     let reader = ReadOnly::open(directory.path()).unwrap();
     let stored = block_on(reader.keys(GameId::Number(1), "S", "global", None, 100)).unwrap().len();
     assert_eq!(stored, acked, "acknowledged and stored are the same");
+}
+
+#[test]
+fn versions_are_read_back_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let config = Config::default().retention(Retention::EveryWrite);
+        Clawstore::builder().config(config).database(Database::directory(directory.path())).open().expect("opens")
+    };
+    let store = open();
+    let saves = store.game(GameId::Number(1)).unwrap().data_store("Saves").unwrap();
+    let first = block_on(saves.set("p", "first")).unwrap();
+    block_on(saves.set("p", "second")).unwrap();
+    block_on(saves.remove::<String>("p")).unwrap();
+    store.shutdown(PATIENCE);
+    drop(store);
+    let store = open();
+    let saves = store.game(GameId::Number(1)).unwrap().data_store("Saves").unwrap();
+    block_on(async {
+        let found = saves.version::<String>("p", &first).await.unwrap().expect("kept");
+        assert_eq!((found.value, found.version), ("first".into(), first.clone()));
+        let page = saves.versions("p", None, 2).await.unwrap();
+        assert_eq!(page.iter().map(|version| version.is_deleted).collect::<Vec<_>>(), [true, false]);
+        let older = saves.versions("p", page.last(), 2).await.unwrap();
+        assert_eq!(older.iter().map(|version| version.id.to_string()).collect::<Vec<_>>(), [first]);
+        assert_eq!(saves.version::<String>("p", &page[0].id.to_string()).await.unwrap(), None, "a tombstone");
+        assert_eq!(saves.version::<String>("p", "no id").await.unwrap(), None);
+    });
+}
+
+#[test]
+fn ordered_stores_are_exact_and_apart_from_the_others() {
+    let store = Clawstore::builder().database(Database::Memory).open().unwrap();
+    let game = store.game(GameId::Number(1)).unwrap();
+    let scores = game.ordered_data_store("Scores").unwrap();
+    block_on(async {
+        game.data_store("Scores").unwrap().set("a", &1).await.unwrap();
+        assert_eq!(scores.get("a").await.unwrap(), None);
+        for (key, number) in [("a", i64::MAX - 1), ("b", 7), ("c", -7), ("d", 7)] {
+            scores.set(key, number).await.unwrap();
+        }
+        assert_eq!(scores.increment("a", 1).await.unwrap(), i64::MAX);
+        assert!(scores.increment("a", 1).await.is_err() && scores.get("a").await.unwrap() == Some(i64::MAX));
+        assert_eq!(scores.remove("c").await.unwrap(), Some(-7));
+        let page = scores.sorted(false, i64::MIN..=i64::MAX, None, 2).await.unwrap();
+        assert_eq!(page.iter().map(|ranked| &*ranked.key).collect::<Vec<_>>(), ["a", "d"]);
+        let next = scores.sorted(false, i64::MIN..=i64::MAX, page.last(), 2).await.unwrap();
+        assert_eq!(next, [Ranked { key: "b".into(), number: 7 }]);
+        assert_eq!(scores.sorted(true, 8..=9, None, 2).await.unwrap(), []);
+    });
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns: the codes (`decisions.md` 30) and which error means which. Does not own: when a run ends (`run`).
 
+use clawstore::import::ImportError;
 use clawstore::{OpenError, StoreError};
 
 /// How a command ended.
@@ -9,7 +10,8 @@ use clawstore::{OpenError, StoreError};
 pub(crate) enum Exit {
     /// As it should.
     Success,
-    /// The main script raised or a `--forbid` was seen; for `get` and `ls`: there is no such thing.
+    /// The main script raised or a `--forbid` was seen; for `get` and `ls`: there is no such thing; for `import`:
+    /// rows were refused.
     Failed,
     /// A script could not be loaded, or the command line is wrong (clap's own code, too).
     Load,
@@ -36,7 +38,9 @@ impl Exit {
     /// What an error that ended a command means.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         let store = error.chain().any(|cause| {
-            cause.is::<OpenError>() || matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Read(_)))
+            cause.is::<OpenError>()
+                || cause.is::<ImportError>()
+                || matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Read(_)))
         });
         if store {
             Self::Store

@@ -11,9 +11,13 @@ mod console;
 
 mod run;
 
+mod specs;
+
 mod inspect;
 
 mod migrate;
+
+mod import;
 
 mod block_on;
 
@@ -41,9 +45,11 @@ fn main() -> ExitCode {
     start_logging(&console);
     let ended = match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &console),
+        Command::Test(arguments) => specs::test(&arguments, &console),
         Command::Get(arguments) => inspect::get(&arguments),
         Command::Ls(arguments) => inspect::ls(&arguments),
         Command::Migrate(arguments) => migrate::migrate(&arguments),
+        Command::Import(arguments) => import::import(&arguments),
     };
     let exit = ended.unwrap_or_else(|error| {
         console.lock().note(&format!("{error:#}"));

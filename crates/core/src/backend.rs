@@ -1,16 +1,21 @@
 //! The storage seam: what a backend must do, one call per batch.
 //!
 //! Owns: the role traits, the batch and its outcome, leases as they are asked for and given, and the kinds of failure with
-//! what each asks of the caller. Does not own: SQL, connections, retries (`lane`), who should own what (`lease`), caches.
+//! what each asks of the caller; lists are in `scan`. Does not own: SQL, connections, retries (`lane`), who should own what
+//! (`lease`), caches.
 //! Implemented by the Postgres and SQLite backends and by the memory backend of the test kit; `Backend` is all roles.
+
+mod scan;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use scan::{ScanEntries, SortedItem, SortedQuery, VersionInfo, VersionQuery};
+
 use crate::entry::Entry;
-use crate::entry_key::{EntryKey, StoreId};
+use crate::entry_key::EntryKey;
 
 /// A boxed future: one per batch or list call, so its allocation does not show.
 pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + Send + 'a>>;
@@ -34,15 +39,6 @@ pub trait CommitBatches: Send + Sync {
     fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>>;
 }
 
-/// Lists what is stored.
-pub trait ScanEntries: Send + Sync {
-    /// Stores of any game, with their scopes, in order.
-    fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>>;
-    /// Live keys of a store after `after` in byte order, at most `limit`.
-    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize)
-    -> BackendFuture<'_, Vec<EntryKey>>;
-}
-
 /// Says who owns a key, where several processes share one store (`ownership-protocol.md` §2).
 pub trait HoldLeases: Send + Sync {
     /// Makes a new incarnation known as alive, with its lanes, each at batch number 0. The same again changes nothing.
@@ -60,10 +56,27 @@ pub trait HoldLeases: Send + Sync {
     fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()>;
 }
 
+/// Takes a payload that has arrived.
+pub type PayloadSink = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Carries messages between the processes that share a store. Best effort: what nobody hears at the moment is lost.
+pub trait CarryMessages: Send + Sync {
+    /// Sends payloads of at most [`PAYLOAD_BYTES_MAX`](crate::messaging::PAYLOAD_BYTES_MAX) bytes, in order, to every process
+    /// that listens, this one too. May take effect although it fails, and twice.
+    fn publish(&self, payloads: Vec<String>) -> BackendFuture<'_, ()>;
+    /// Hands each payload that arrives to `sink`, in order, for ever: a connection that is lost is opened again.
+    fn listen(&self, sink: PayloadSink) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
 /// All roles of a storage backend.
 pub trait Backend: ReadEntries + CommitBatches + ScanEntries + fmt::Debug {
     /// Leases, if several processes may share the store; `None` if whoever opened it owns every key.
     fn leases(&self) -> Option<&dyn HoldLeases> {
+        None
+    }
+
+    /// Messages to other processes; `None` if there are none, or none that could be reached.
+    fn messages(&self) -> Option<&dyn CarryMessages> {
         None
     }
 }

@@ -4,18 +4,29 @@
 //! settled. Does not own: rates and queues (they come with the limit profiles), nor the permits themselves
 //! (`actors/admission`).
 
+use crate::entry_key::StoreKind;
 use crate::limits::CALL_OVERHEAD_BYTES;
 use crate::ops::Request;
 
-/// The request types of standard stores that are charged today.
+/// The request types that calls are charged as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequestType {
-    /// `GetAsync`, and the read half of `UpdateAsync`.
+    /// `GetAsync`, `GetVersionAsync`, and the read half of `UpdateAsync`.
     StandardRead,
     /// `SetAsync`, `IncrementAsync`, and the write half of `UpdateAsync`.
     StandardWrite,
+    /// `ListVersionsAsync`, once a page.
+    StandardList,
     /// `RemoveAsync`.
     StandardRemove,
+    /// As [`Self::StandardRead`], in ordered stores.
+    OrderedRead,
+    /// As [`Self::StandardWrite`], in ordered stores.
+    OrderedWrite,
+    /// `GetSortedAsync`, once a page.
+    OrderedList,
+    /// As [`Self::StandardRemove`], in ordered stores.
+    OrderedRemove,
 }
 
 impl RequestType {
@@ -24,7 +35,12 @@ impl RequestType {
         match self {
             Self::StandardRead => "StandardRead",
             Self::StandardWrite => "StandardWrite",
+            Self::StandardList => "StandardList",
             Self::StandardRemove => "StandardRemove",
+            Self::OrderedRead => "OrderedRead",
+            Self::OrderedWrite => "OrderedWrite",
+            Self::OrderedList => "OrderedList",
+            Self::OrderedRemove => "OrderedRemove",
         }
     }
 }
@@ -39,15 +55,26 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// The cost of a call.
-    pub fn of(request: &Request) -> Self {
-        use RequestType::{StandardRead, StandardRemove, StandardWrite};
-        let requests: &'static [RequestType] = match request {
-            Request::Get => &[StandardRead],
-            Request::Set(_) | Request::Increment(_) => &[StandardWrite],
-            Request::Update(_) => &[StandardRead, StandardWrite],
-            Request::Remove => &[StandardRemove],
+    /// The cost of a call on a key of such a store.
+    pub fn of(kind: StoreKind, request: &Request) -> Self {
+        use RequestType::{OrderedRead, OrderedRemove, OrderedWrite, StandardRead, StandardRemove, StandardWrite};
+        let requests: &'static [RequestType] = match (kind, request) {
+            (StoreKind::Standard, Request::Get) => &[StandardRead],
+            (StoreKind::Standard, Request::Set(_) | Request::Increment(_)) => &[StandardWrite],
+            (StoreKind::Standard, Request::Update(_)) => &[StandardRead, StandardWrite],
+            (StoreKind::Standard, Request::Remove) => &[StandardRemove],
+            (StoreKind::Ordered, Request::Get) => &[OrderedRead],
+            (StoreKind::Ordered, Request::Set(_) | Request::Increment(_)) => &[OrderedWrite],
+            (StoreKind::Ordered, Request::Update(_)) => &[OrderedRead, OrderedWrite],
+            (StoreKind::Ordered, Request::Remove) => &[OrderedRemove],
         };
         Self { requests, bytes: CALL_OVERHEAD_BYTES + request.payload_bytes() }
     }
+
+    /// The cost of `GetVersionAsync`.
+    pub const VERSION: Self = Self { requests: &[RequestType::StandardRead], bytes: CALL_OVERHEAD_BYTES };
+    /// The cost of a page of `ListVersionsAsync`.
+    pub const VERSIONS: Self = Self { requests: &[RequestType::StandardList], bytes: CALL_OVERHEAD_BYTES };
+    /// The cost of a page of `GetSortedAsync`.
+    pub const SORTED: Self = Self { requests: &[RequestType::OrderedList], bytes: CALL_OVERHEAD_BYTES };
 }

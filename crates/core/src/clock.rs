@@ -19,9 +19,22 @@ impl Timestamp {
         Self(ticks)
     }
 
-    /// From milliseconds since the Unix epoch.
+    /// From milliseconds since the Unix epoch; the last time there is for more than fit.
     pub const fn from_unix_ms(ms: u64) -> Self {
-        Self(ms * 10_000)
+        Self(ms.saturating_mul(10_000))
+    }
+
+    /// The last tick of a millisecond since the Unix epoch: what is shown in milliseconds is cut off.
+    pub const fn end_of_unix_ms(ms: u64) -> Self {
+        Self(ms.saturating_mul(10_000).saturating_add(9_999))
+    }
+
+    /// From ticks of 100 ns since 0001-01-01; `None` before 1970.
+    pub const fn from_dotnet_ticks(ticks: u64) -> Option<Self> {
+        match ticks.checked_sub(DOTNET_EPOCH_TICKS) {
+            Some(ticks) => Some(Self(ticks)),
+            None => None,
+        }
     }
 
     /// Ticks of 100 ns since the Unix epoch.

@@ -1,9 +1,10 @@
 //! What is stored under a key: one revision of it, with everything that `DataStoreKeyInfo` shows.
 //!
-//! Owns: the state of a key at one revision and how version ids are written. Does not own: how one revision follows
+//! Owns: the state of a key at one revision and how version ids are written and read. Does not own: how one revision follows
 //! from another (`ops`), nor which old ones are kept (`versioning`).
 
 use std::fmt;
+use std::str::FromStr;
 
 use bytes::Bytes;
 
@@ -58,11 +59,14 @@ impl Entry {
 
 /// A version id: `CCCCCCCCCCCCCCCC.NNNNNNNNNN.VVVVVVVVVVVVVVVV.01` (spec §2.7), C and V in .NET ticks as hex.
 /// Its order as text is the order of the revisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VersionId {
-    created: Timestamp,
-    revision: u64,
-    updated: Timestamp,
+    /// When the key was first written.
+    pub created: Timestamp,
+    /// Which revision it is.
+    pub revision: u64,
+    /// When that was accepted.
+    pub updated: Timestamp,
 }
 
 impl fmt::Display for VersionId {
@@ -70,6 +74,28 @@ impl fmt::Display for VersionId {
         write!(f, "{:016X}.{:010}.{:016X}.01", self.created.dotnet_ticks(), self.revision, self.updated.dotnet_ticks())
     }
 }
+
+impl FromStr for VersionId {
+    type Err = ParseVersionIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<_> = text.split('.').collect();
+        let ticks = |hex| Timestamp::from_dotnet_ticks(u64::from_str_radix(hex, 16).ok()?);
+        let parse = || match parts[..] {
+            [created, revision, updated, _] => {
+                Some(Self { created: ticks(created)?, revision: revision.parse().ok()?, updated: ticks(updated)? })
+            }
+            _ => None,
+        };
+        // Written back it must be the same: no other digits, lengths or signs name a version.
+        parse().filter(|id| id.to_string() == text).ok_or_else(|| ParseVersionIdError(text.to_owned()))
+    }
+}
+
+/// A text that no version id is written like.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a version id")]
+pub struct ParseVersionIdError(String);
 
 #[cfg(test)]
 mod tests {
@@ -81,6 +107,27 @@ mod tests {
         let created = Timestamp::from_ticks(16_438_446_065_388_799);
         let entry = Entry { revision: 3, created, updated: created, ..Entry::default() };
         assert_eq!(entry.version().to_string(), "08D9E6A3F2188CFF.0000000003.08D9E6A3F2188CFF.01");
+        assert_eq!("08D9E6A3F2188CFF.0000000003.08D9E6A3F2188CFF.01".parse(), Ok(entry.version()));
+    }
+
+    #[test]
+    fn only_what_a_version_id_is_written_like_is_read_as_one() {
+        let good = "08D9E6A3F2188CFF.0000000003.08D9E6DE485A7680.01";
+        let bad = [
+            String::new(),
+            good.to_lowercase(),
+            good.replace(".01", ".02"),
+            good.replace(".01", ""),
+            good.replace("0000000003", "3"),
+            good.replace("0000000003", "+000000003"),
+            // Before 1970.
+            good.replace("08D9E6A3F2188CFF", "0000000000000001"),
+            format!("{good}.01"),
+            format!(" {good}"),
+        ];
+        for text in bad {
+            assert_eq!(text.parse::<VersionId>(), Err(ParseVersionIdError(text.clone())));
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::memory_store::MemoryStatus;
+
 /// What is known about the effect of a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -28,8 +30,22 @@ pub enum ErrorCode {
     CantStoreValue,
     /// 105
     ValueTooLarge,
+    /// 106, of the largest value
+    MaxValueInvalid,
+    /// 106, of the smallest value
+    MinValueInvalid,
+    /// 106, of a page above the range
+    PageSizeGreater,
+    /// 106, of a page below the range
+    PageSizeLesser,
+    /// 107
+    MinMaxOrderInvalid,
+    /// 301 to 306: dropped, because the queue of throttled requests was full.
+    Throttled(Throttle),
     /// 401
     DataModelNoAccess,
+    /// 403
+    StudioAccessToApisNotAllowed,
     /// 501
     ResponseMalformed,
     /// 502
@@ -40,8 +56,12 @@ pub enum ErrorCode {
     UserIdLimitExceeded,
     /// 513
     AttributeFormatError,
+    /// 517
+    ParameterNotAllowed,
     /// Raised at the call, without a code: a missing or wrong argument.
     Argument,
+    /// A failure of a memory store: these have names and no numbers (spec §7.1).
+    Memory(MemoryStatus),
 }
 
 impl ErrorCode {
@@ -53,13 +73,18 @@ impl ErrorCode {
             Self::ValueNotAllowed => 103,
             Self::CantStoreValue => 104,
             Self::ValueTooLarge => 105,
+            Self::MaxValueInvalid | Self::MinValueInvalid | Self::PageSizeGreater | Self::PageSizeLesser => 106,
+            Self::MinMaxOrderInvalid => 107,
+            Self::Throttled(throttle) => throttle.number(),
             Self::DataModelNoAccess => 401,
+            Self::StudioAccessToApisNotAllowed => 403,
             Self::ResponseMalformed => 501,
             Self::RequestRejected => 502,
             Self::AttributeSizeTooLarge => 511,
             Self::UserIdLimitExceeded => 512,
             Self::AttributeFormatError => 513,
-            Self::Argument => return None,
+            Self::ParameterNotAllowed => 517,
+            Self::Argument | Self::Memory(_) => return None,
         })
     }
 
@@ -71,13 +96,22 @@ impl ErrorCode {
             Self::ValueNotAllowed => "ValueNotAllowed",
             Self::CantStoreValue => "CantStoreValue",
             Self::ValueTooLarge => "ValueTooLarge",
+            Self::MaxValueInvalid => "MaxValueInvalid",
+            Self::MinValueInvalid => "MinValueInvalid",
+            Self::PageSizeGreater => "PageSizeGreater",
+            Self::PageSizeLesser => "PageSizeLesser",
+            Self::MinMaxOrderInvalid => "MinMaxOrderInvalid",
+            Self::Throttled(throttle) => throttle.name(),
             Self::DataModelNoAccess => "DataModelNoAccess",
+            Self::StudioAccessToApisNotAllowed => "StudioAccessToApisNotAllowed",
             Self::ResponseMalformed => "InternalError",
             Self::RequestRejected => "RequestRejected",
             Self::AttributeSizeTooLarge => "AttributeSizeTooLarge",
             Self::UserIdLimitExceeded => "UserIdLimitExceeded",
             Self::AttributeFormatError => "AttributeFormatError",
+            Self::ParameterNotAllowed => "ParameterNotAllowed",
             Self::Argument => "InvalidArgument",
+            Self::Memory(status) => status.name(),
         }
     }
 
@@ -88,6 +122,40 @@ impl ErrorCode {
             None => message.to_string(),
         };
         CallError { code: self, outcome: Outcome::Fail, text: text.into() }
+    }
+}
+
+/// Calls with a throttle error of their own (spec §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Throttle {
+    /// 301
+    Get,
+    /// 302
+    Set,
+    /// 303
+    Increment,
+    /// 304
+    Update,
+    /// 305
+    GetSorted,
+    /// 306
+    Remove,
+}
+
+impl Throttle {
+    const fn number(self) -> u16 {
+        301 + self as u16
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GetAsyncThrottle",
+            Self::Set => "SetAsyncThrottle",
+            Self::Increment => "IncreAsyncThrottle",
+            Self::Update => "UpdateAsyncThrottle",
+            Self::GetSorted => "GetSortedThrottle",
+            Self::Remove => "RemoveAsyncThrottle",
+        }
     }
 }
 

@@ -29,6 +29,7 @@ pub use messages::{Base, Caller, Effect, Head, Input, Item, Op, Owned, Rerun, Vm
 use crate::backend::Fence;
 use crate::clock::Moment;
 use crate::entry::Entry;
+use crate::entry_key::StoreKind;
 use crate::error::CallError;
 use crate::limits::{RACES_BEFORE_TURN, TURN_MAX};
 use crate::ops::{Applied, CallResult, Reply, Request};
@@ -37,6 +38,7 @@ use crate::versioning::Retention;
 /// The state of one key.
 #[derive(Debug)]
 pub struct KeyMachine<C> {
+    kind: StoreKind,
     retention: Retention,
     fence: Fence,
     head: Head,
@@ -62,12 +64,13 @@ pub struct KeyMachine<C> {
 }
 
 impl<C: Caller> KeyMachine<C> {
-    /// A key that is owned.
-    pub fn new(retention: Retention, owned: Owned) -> Self {
+    /// A key that is owned, in a store of this kind.
+    pub fn new(kind: StoreKind, retention: Retention, owned: Owned) -> Self {
         let (durable, head) = (owned.entry.revision, Head::stored(owned.entry));
         let (held, turn, queue, recalled) = (Vec::new(), None, VecDeque::new(), VecDeque::new());
         let first_number = u64::from(owned.generation) << 32;
         Self {
+            kind,
             retention,
             fence: owned.fence,
             head,
@@ -90,7 +93,7 @@ impl<C: Caller> KeyMachine<C> {
     /// the flusher has.
     #[must_use]
     pub fn rebuild(self, out: &mut Vec<Effect<C>>) -> Self {
-        let mut machine = Self::new(self.retention, Owned { fence: self.fence, ..Owned::default() });
+        let mut machine = Self::new(self.kind, self.retention, Owned { fence: self.fence, ..Owned::default() });
         machine.recalls = self.recalls;
         machine.recalled = self.recalled;
         (machine.stale, machine.handing_over) = (self.stale, self.handing_over);
@@ -191,7 +194,7 @@ impl<C: Caller> KeyMachine<C> {
             self.hold(now, op, races + lost, out);
             return;
         }
-        match op.request.apply(&self.head.entry, op.at) {
+        match op.request.apply(self.kind, &self.head.entry, op.at) {
             Ok(Applied::Write { entry, reply }) => self.write(op, entry, reply, out),
             Ok(Applied::Reply(reply)) => self.answer(op, Ok(reply), out),
             Err(error) => self.answer(op, Err(error), out),
@@ -200,7 +203,7 @@ impl<C: Caller> KeyMachine<C> {
 
     fn write(&mut self, op: Box<Op<C>>, entry: Arc<Entry>, reply: Reply, out: &mut Vec<Effect<C>>) {
         assert_eq!(entry.revision, self.head.entry.revision + 1, "A4: revisions grow by one");
-        let keep_previous = self.retention.keeps(&self.head.entry, &entry);
+        let keep_previous = self.retention.keeps(self.kind, &self.head.entry, &entry);
         self.head = Head { entry: Arc::clone(&entry), writer: Some(op.writer) };
         out.push(Effect::Submit(Item::Write { op, entry, fence: self.fence, reply, keep_previous }));
     }

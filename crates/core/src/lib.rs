@@ -20,6 +20,10 @@ pub mod value;
 
 pub mod entry;
 
+pub mod ordered;
+
+pub mod scores;
+
 pub mod versioning;
 
 pub mod error;
@@ -40,7 +44,11 @@ pub mod lease;
 
 pub mod turns;
 
+pub mod messaging;
+
 pub mod backend;
+
+pub mod memory_store;
 
 #[cfg(feature = "mutants")]
 pub mod mutant;

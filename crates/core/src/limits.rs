@@ -4,6 +4,16 @@
 
 use std::time::Duration;
 
+/// Which rates and quotas hold (`decisions.md` 22). Sizes of names, keys and values hold always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Limits {
+    /// None.
+    #[default]
+    Off,
+    /// Those that Roblox documents (spec §6, §7).
+    Roblox,
+}
+
 /// Longest store name, scope or key (spec §6.1; counted in bytes, spec §1.1).
 pub const NAME_BYTES_MAX: usize = 50;
 /// Longest serialized value (spec §6.1).
@@ -16,6 +26,13 @@ pub const USER_IDS_MAX: usize = 4;
 pub const METADATA_BYTES_MAX: usize = 300;
 /// Largest magnitude of an integer that a double holds exactly; increments stay inside (`decisions.md` 19).
 pub const INTEGER_MAX: i64 = 1 << 53;
+
+/// Items of one page of `GetSortedAsync`, at most and by default (spec §3.2).
+pub const SORTED_PAGE_MAX: usize = 100;
+/// See [`SORTED_PAGE_MAX`].
+pub const SORTED_PAGE_DEFAULT: usize = 50;
+/// Items of one page of `ListVersionsAsync`, at most and by default (spec §2.10).
+pub const VERSIONS_PAGE_MAX: usize = 1_024;
 
 /// Most rows of one batch, kept versions counted (`decisions.md` 5).
 pub const BATCH_ROWS_MAX: usize = 1_024;
@@ -38,6 +55,15 @@ pub const CACHE_BYTES: usize = 256 * 1024 * 1024;
 pub const ACTIVE_KEY_BYTES: usize = 8 * 1024;
 /// Resident bytes of a cached key without an actor, beside its value.
 pub const CACHED_KEY_BYTES: usize = 400;
+
+/// Longest topic of a message, in characters (spec §7.2).
+pub const TOPIC_CHARS_MAX: usize = 80;
+/// Longest message, in characters of its JSON (spec §7.2).
+pub const MESSAGE_CHARS_MAX: usize = 1_024;
+/// Messages that wait for the carrier, per process; beyond, they are lost to other processes. At most 18 MB.
+pub const MESSAGES_QUEUED_MAX: usize = 4_096;
+/// Events that may wait for a VM before messages to it are lost: its host has stopped looking.
+pub const INBOX_EVENTS_BEFORE_LOSS: usize = 10_000;
 
 /// A call is answered within this time (`decisions.md` 23).
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
@@ -90,6 +116,45 @@ pub const COOLING: Duration = Duration::from_millis(150);
 /// A lease without an actor is given back after this long without a call (`decisions.md` 13).
 pub const IDLE_BEFORE_RELEASE: Duration = Duration::from_secs(600);
 
+/// Longest name of a memory store's structure. Not documented; the longest key is the longest name.
+pub const MEMORY_NAME_BYTES_MAX: usize = 128;
+/// Longest key and sort key of a memory store (spec §7.1; counted in bytes, as everywhere).
+pub const MEMORY_KEY_BYTES_MAX: usize = 128;
+/// Longest value of a memory store, as JSON (spec §7.1).
+pub const MEMORY_VALUE_BYTES_MAX: usize = 32 * 1024;
+/// Longest life of an item: 45 days (spec §7.1).
+pub const MEMORY_EXPIRATION_SECONDS_MAX: i64 = 3_888_000;
+/// Most items of one sorted map, queue or hash map (spec §7.1).
+pub const MEMORY_ITEMS_MAX: usize = 1_000_000;
+/// Most bytes of one of them, keys included (spec §7.1).
+pub const MEMORY_BYTES_MAX: usize = 100 * 1024 * 1024;
+/// Most items of one range of a sorted map or page of a hash map (spec §7.1).
+pub const MEMORY_RANGE_MAX: usize = 200;
+/// Most items of one read of a queue (spec §7.1).
+pub const MEMORY_READ_MAX: usize = 100;
+/// How long what was read from a queue is hidden, if the script does not say (spec §7.1).
+pub const MEMORY_INVISIBLE_SECONDS: i64 = 30;
+/// Bytes that a game may keep, with [`Limits::Roblox`]: at least, and for each user (spec §7.1: 64 KB and 1.2 KB).
+pub const MEMORY_QUOTA_BYTES: (usize, usize) = (64 * 1024, 1_229);
+/// A quota shrinks only after its users have been gone for this long (spec §7.1: 8 days).
+pub const MEMORY_QUOTA_LOOK_BACK: Duration = Duration::from_secs(8 * 24 * 3_600);
+/// Request units a minute, with [`Limits::Roblox`]: at least, and for each user (spec §7.1).
+pub const MEMORY_UNITS_PER_MINUTE: (u64, u64) = (1_000, 120);
+/// Bytes that the memory stores of one game may take in a process, whatever the limits: a ceiling of our own, so that one
+/// game cannot take the memory of all.
+pub const MEMORY_BYTES_PER_GAME: usize = 512 * 1024 * 1024;
+/// What an item takes beside its own bytes, towards [`MEMORY_BYTES_PER_GAME`]: its places in three tables.
+pub const MEMORY_ITEM_OVERHEAD_BYTES: usize = 320;
+/// Expired items that one call takes out of a structure: more than a call can add, so that they never pile up, and few
+/// enough that no call is noticed.
+pub const MEMORY_EVICTIONS_PER_CALL: usize = 256;
+/// Times that an update of a memory store is tried before it fails as `UpdateConflict`. Not documented; more than there are
+/// coroutines that update one item at the same moment in any sane game.
+pub const MEMORY_UPDATE_TRIES: u32 = 100;
+/// How often a read of a queue that waits looks for items (spec §7.1).
+pub const MEMORY_LOOK_EVERY: Duration = Duration::from_secs(2);
+
+const _: () = assert!(MEMORY_BYTES_MAX < MEMORY_BYTES_PER_GAME, "one full structure fits into a game");
 const _: () = assert!(TRUST_AFTER_BEAT.as_millis() > 2 * BEAT_EVERY.as_millis(), "one lost beat costs no reads");
 const _: () =
     assert!(TRUST_AFTER_BEAT.as_millis() < SUSPECT_AFTER.as_millis(), "no owned value is shown after a death");

@@ -5,6 +5,7 @@
 
 pub mod get;
 pub mod increment;
+pub mod look;
 pub mod remove;
 pub mod set;
 pub mod update;
@@ -12,13 +13,18 @@ pub mod update;
 use std::sync::Arc;
 
 pub use increment::Increment;
+pub use look::Look;
 pub use set::Set;
 pub use update::Update;
 
+use crate::backend::{SortedItem, VersionInfo};
 use crate::clock::Timestamp;
 use crate::entry::{Attributes, Entry};
+use crate::entry_key::StoreKind;
 use crate::error::{CallError, ErrorCode};
+use crate::memory_store::MemoryReply;
 use crate::limits::{METADATA_BYTES_MAX, USER_IDS_MAX};
+use crate::ordered;
 
 /// One call on one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +50,12 @@ pub enum Reply {
     Cancelled,
     /// It is done, and there is nothing to show.
     Nothing,
+    /// What a memory store has answered.
+    Memory(MemoryReply),
+    /// `ListVersionsAsync`: a page.
+    Versions(Vec<VersionInfo>),
+    /// `GetSortedAsync`: a page.
+    Sorted(Vec<SortedItem>),
 }
 
 /// How a call ended. An error carries its outcome class.
@@ -75,13 +87,14 @@ impl Request {
     /// The checks that need no stored state.
     ///
     /// # Errors
-    /// 511 and 512 for attributes beyond their limits (spec §5.2); an argument error for a delta that can never fit.
-    pub fn validate(&self) -> Result<(), CallError> {
+    /// 511 and 512 for attributes beyond their limits (spec §5.2); what an ordered store does not accept ([`ordered`]); an
+    /// argument error for a delta that can never fit.
+    pub fn validate(&self, kind: StoreKind) -> Result<(), CallError> {
         match self {
             Self::Get | Self::Remove => Ok(()),
-            Self::Set(set) => set.validate(),
-            Self::Update(update) => update.validate(),
-            Self::Increment(increment) => increment.validate(),
+            Self::Set(set) => set.validate(kind),
+            Self::Update(update) => update.validate(kind),
+            Self::Increment(increment) => increment.validate(kind),
         }
     }
 
@@ -90,12 +103,12 @@ impl Request {
     ///
     /// # Errors
     /// The call's own refusals, such as an increment of text. Nothing is written then.
-    pub fn apply(&self, head: &Arc<Entry>, at: Timestamp) -> Result<Applied, CallError> {
+    pub fn apply(&self, kind: StoreKind, head: &Arc<Entry>, at: Timestamp) -> Result<Applied, CallError> {
         match self {
             Self::Get => Ok(get::apply(head)),
             Self::Set(set) => Ok(set.apply(head, at)),
             Self::Update(update) => Ok(update.apply(head, at)),
-            Self::Increment(increment) => increment.apply(head, at),
+            Self::Increment(increment) => increment.apply(kind, head, at),
             Self::Remove => Ok(remove::apply(head, at)),
         }
     }
@@ -118,8 +131,11 @@ impl Request {
 
 impl Attributes {
     /// # Errors
-    /// 511 and 512 (spec §5.2).
-    pub fn validate(&self) -> Result<(), CallError> {
+    /// 511 and 512 (spec §5.2); 517 for any in an ordered store.
+    pub fn validate(&self, kind: StoreKind) -> Result<(), CallError> {
+        if kind == StoreKind::Ordered {
+            return ordered::check_attributes(self);
+        }
         if self.user_ids.len() > USER_IDS_MAX {
             return Err(
                 ErrorCode::UserIdLimitExceeded.error(format_args!("UserID size exceeds limit of {USER_IDS_MAX}"))

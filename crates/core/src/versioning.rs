@@ -4,6 +4,7 @@
 //! stored, when they expire, or the calls that read them.
 
 use crate::entry::Entry;
+use crate::entry_key::StoreKind;
 
 /// How a store keeps history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,9 +17,9 @@ pub enum Retention {
 }
 
 impl Retention {
-    /// Must `old` be kept now that `new` supersedes it?
-    pub fn keeps(self, old: &Entry, new: &Entry) -> bool {
-        if old.revision == 0 {
+    /// Must `old` be kept now that `new` supersedes it? Ordered stores have no versions (spec §3.4).
+    pub fn keeps(self, kind: StoreKind, old: &Entry, new: &Entry) -> bool {
+        if old.revision == 0 || kind == StoreKind::Ordered {
             return false;
         }
         match self {
@@ -42,11 +43,12 @@ mod tests {
 
     #[test]
     fn first_write_of_an_hour_keeps_what_it_supersedes() {
-        let keeps = |old: &Entry, new: &Entry| Retention::Hourly.keeps(old, new);
+        let keeps = |old: &Entry, new: &Entry| Retention::Hourly.keeps(StoreKind::Standard, old, new);
         assert!(keeps(&entry(1, 59, Some(1)), &entry(2, 60, Some(2))));
         assert!(!keeps(&entry(2, 60, Some(1)), &entry(3, 119, Some(2))));
         assert!(keeps(&entry(2, 60, Some(1)), &entry(3, 61, None)), "a removal keeps what it removes");
         assert!(!keeps(&Entry::default(), &entry(1, 61, Some(1))), "there is nothing before the first write");
-        assert!(Retention::EveryWrite.keeps(&entry(2, 60, Some(1)), &entry(3, 60, Some(2))));
+        let every = |kind| Retention::EveryWrite.keeps(kind, &entry(2, 60, Some(1)), &entry(3, 60, Some(2)));
+        assert!(every(StoreKind::Standard) && !every(StoreKind::Ordered));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::fast::FixedState;
 
 use crate::clock::Timestamp;
-use crate::entry_key::EntryKey;
+use crate::entry_key::{EntryKey, StoreKind};
 use crate::key_machine::{Head, Rerun, Writer};
 use crate::ops::{Request, Set, Update};
 
@@ -74,7 +74,7 @@ impl<H> VmQueue<H> {
     /// kept: the published head shows the write within microseconds, and an update that is quicker runs again.
     pub fn push_plain(&mut self, key: &EntryKey, writer: Writer, at: Timestamp, request: &Request) {
         if let Some(view) = self.keys.get_mut(key) {
-            view.head = view.head.take().map(|head| head.after(writer, request, at).unwrap_or(head));
+            view.head = view.head.take().map(|head| head.after(key.store.kind, writer, request, at).unwrap_or(head));
             view.calls.push_back(Unanswered { writer, at, call: Call::Plain(request.clone()) });
         }
     }
@@ -89,7 +89,7 @@ impl<H> VmQueue<H> {
         update: &Update,
         found: Option<Head>,
     ) {
-        let head = found.map(|head| after_update(&head, writer, at, update.clone()));
+        let head = found.map(|head| after_update(key.store.kind, &head, writer, at, update.clone()));
         let call = Unanswered { writer, at, call: Call::Update(handle) };
         match self.keys.get_mut(key) {
             Some(view) => {
@@ -142,10 +142,10 @@ pub struct Detached<H> {
 impl<H> Detached<H> {
     /// Runs the update `from` and every later one again, on `head`, and returns their new results.
     pub fn rerun(&mut self, from: u64, mut head: Head, transform: &mut impl Transform<Handle = H>) -> Vec<Rerun> {
-        let mut reruns = Vec::new();
+        let (kind, mut reruns) = (self.key.store.kind, Vec::new());
         for call in self.view.calls.iter().filter(|call| call.writer.op >= from) {
             match &call.call {
-                Call::Plain(request) => head = head.after(call.writer, request, call.at).unwrap_or(head),
+                Call::Plain(request) => head = head.after(kind, call.writer, request, call.at).unwrap_or(head),
                 Call::Update(handle) => {
                     let op = call.writer.op;
                     let Ok(result) = transform.run(op, handle, &head) else {
@@ -153,7 +153,7 @@ impl<H> Detached<H> {
                         continue;
                     };
                     let update = Update { base: Some(head.base()), result };
-                    head = after_update(&head, call.writer, call.at, update.clone());
+                    head = after_update(kind, &head, call.writer, call.at, update.clone());
                     reruns.push(Rerun { op, update: Some(update) });
                 }
             }
@@ -163,8 +163,8 @@ impl<H> Detached<H> {
     }
 }
 
-fn after_update(head: &Head, writer: Writer, at: Timestamp, update: Update) -> Head {
-    head.after(writer, &Request::Update(update), at).unwrap_or_else(|_| head.clone())
+fn after_update(kind: StoreKind, head: &Head, writer: Writer, at: Timestamp, update: Update) -> Head {
+    head.after(kind, writer, &Request::Update(update), at).unwrap_or_else(|_| head.clone())
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use clawstore_core::entry::Attributes;
-use clawstore_core::{CallError, ErrorCode};
-use mlua::{Table, Value as LuaValue};
+use clawstore_core::{CallError, ErrorCode, StoreKind};
+use mlua::{ObjectLike, Table, Value as LuaValue};
 
 use crate::classes::options::MetadataOptions;
 use crate::convert::{encode, number_key};
@@ -54,8 +54,55 @@ pub(crate) fn integer(value: &LuaValue, default: i64, position: usize) -> Result
     }
 }
 
-/// User ids and metadata, as `SetAsync` and `IncrementAsync` take them.
-pub(crate) fn attributes(user_ids: &LuaValue, options: &LuaValue, class: &str) -> Result<Attributes, CallError> {
+/// The value of an enum parameter: an item of whichever host, a name, or a number (spec §0.1). `items`: names and values.
+pub(crate) fn enum_value(
+    value: &LuaValue,
+    position: usize,
+    name: &str,
+    items: &[(&str, i64)],
+) -> Result<i64, CallError> {
+    let refused = || CallError::argument(format_args!("Unable to cast value to Enum.{name}"));
+    let plain = match value {
+        LuaValue::Nil => return Err(missing(position)),
+        LuaValue::Table(item) => named(item),
+        LuaValue::UserData(item) => named(item),
+        plain => plain.clone(),
+    };
+    let is_meant = |(name, value): &&(&str, i64)| match &plain {
+        LuaValue::String(text) => name.as_bytes() == &*text.as_bytes(),
+        LuaValue::Integer(number) => number == value,
+        #[expect(clippy::cast_precision_loss, reason = "enums have few items")]
+        LuaValue::Number(number) => *number == *value as f64,
+        _ => false,
+    };
+    items.iter().find(is_meant).map(|(_, value)| *value).ok_or_else(refused)
+}
+
+/// The name of a host's enum item, or its value if it has no name.
+fn named(item: &impl ObjectLike) -> LuaValue {
+    let field = |name: &str| item.get::<LuaValue>(name).unwrap_or(LuaValue::Nil);
+    Some(field("Name")).filter(LuaValue::is_string).unwrap_or_else(|| field("Value"))
+}
+
+/// A boolean parameter.
+pub(crate) fn boolean(value: &LuaValue, position: usize) -> Result<bool, CallError> {
+    match value {
+        LuaValue::Nil => Err(missing(position)),
+        LuaValue::Boolean(boolean) => Ok(*boolean),
+        other => Err(CallError::argument(format_args!("Unable to cast {} to bool", type_name(other)))),
+    }
+}
+
+/// User ids and metadata, as `SetAsync` and `IncrementAsync` take them. Ordered stores refuse options, empty ones too.
+pub(crate) fn attributes(
+    kind: StoreKind,
+    user_ids: &LuaValue,
+    options: &LuaValue,
+    class: &str,
+) -> Result<Attributes, CallError> {
+    if kind == StoreKind::Ordered && !options.is_nil() {
+        return Err(ErrorCode::ParameterNotAllowed.error("Additional parameter Options not allowed"));
+    }
     let metadata = match options {
         LuaValue::Nil => Bytes::new(),
         LuaValue::UserData(userdata) => match userdata.borrow::<MetadataOptions>() {

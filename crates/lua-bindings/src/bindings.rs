@@ -7,16 +7,24 @@ use std::fmt;
 use std::time::Duration;
 
 use clawstore_actors::Server;
+use clawstore_core::backend::{SortedItem, VersionInfo};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::limits::TRANSFORM_CPU;
 use mlua::{AnyUserData, Function, Lua, MaybeSend, Table, Thread, Value as LuaValue};
 
 use crate::classes::data_store_service::DataStoreService;
+use crate::classes::enums::{Enum, EnumItem, Enums};
 use crate::classes::key_info::KeyInfo;
+use crate::classes::memory_store_service::MemoryStoreService;
+use crate::classes::messaging_service::{Connection, MessagingService};
 use crate::classes::options::{GetOptions, INCREMENT_OPTIONS, MetadataOptions, SET_OPTIONS, StoreOptions};
-use crate::classes::{data_store, data_store_service, key_info, options};
+use crate::classes::{
+    data_store, data_store_service, enums, key_info, memory_store_hash_map, memory_store_queue, memory_store_service,
+    memory_store_sorted_map, messaging_service, options, ordered_data_store, pages, version_info,
+};
 use crate::control::CallControl;
-use crate::methods::{Maker, Methods};
+use crate::methods::{Maker, Methods, memory_hash_map, memory_queue, memory_sorted_map};
+use crate::profile::Profile;
 use crate::shared::Shared;
 use crate::transform::Interrupt;
 use crate::vm::Vm;
@@ -47,11 +55,20 @@ pub struct Options {
     pub log: Option<LogSink>,
     /// Conditions of a simulated run.
     pub control: Option<Control>,
+    /// Whose games run in the VM.
+    pub profile: Profile,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { transform_cpu: TRANSFORM_CPU, interrupt: Interrupt::Ours, scheduler: false, log: None, control: None }
+        Self {
+            transform_cpu: TRANSFORM_CPU,
+            interrupt: Interrupt::Ours,
+            scheduler: false,
+            log: None,
+            control: None,
+            profile: Profile::default(),
+        }
     }
 }
 
@@ -86,6 +103,7 @@ impl fmt::Debug for Options {
             .field("transform_cpu", &self.transform_cpu)
             .field("interrupt", &self.interrupt)
             .field("scheduler", &self.scheduler)
+            .field("profile", &self.profile)
             .finish_non_exhaustive()
     }
 }
@@ -96,6 +114,7 @@ pub struct Bindings {
     vm: Shared<Vm>,
     services: Vec<(&'static str, AnyUserData)>,
     classes: Table,
+    enums: Enums,
 }
 
 impl Bindings {
@@ -107,8 +126,12 @@ impl Bindings {
         let game = server.game_id();
         let vm = Vm::new(lua, server, options)?;
         register_types(lua, &vm)?;
-        let services = vec![("DataStoreService", lua.create_any_userdata(DataStoreService::new(game))?)];
-        Ok(Self { services, classes: classes(lua)?, vm })
+        let services = vec![
+            ("DataStoreService", lua.create_any_userdata(DataStoreService::new(game))?),
+            ("MemoryStoreService", lua.create_any_userdata(MemoryStoreService::default())?),
+            ("MessagingService", lua.create_any_userdata(MessagingService)?),
+        ];
+        Ok(Self { services, classes: classes(lua)?, enums: Enums::new(lua)?, vm })
     }
 
     /// The service of this name, for the host's `GetService`; `None` if it is not one of ours.
@@ -132,8 +155,22 @@ impl Bindings {
         ["DataStoreOptions", SET_OPTIONS, INCREMENT_OPTIONS, "DataStoreGetOptions"]
     }
 
+    /// The enum of this name, for the host's `Enum`; `None` if it is not one of ours. Methods take the host's own items as
+    /// well: whatever has a `Name` or `Value`, a name, or a number.
+    pub fn enumeration(&self, name: &str) -> Option<LuaValue> {
+        self.enums.get(name).map(LuaValue::UserData)
+    }
+
+    /// An item of such an enum: the same one each time.
+    pub fn enum_item(&self, name: &str, item: &str) -> Option<LuaValue> {
+        self.enums.item(name, item).map(LuaValue::UserData)
+    }
+
     /// Appends the threads whose call has ended since the last time, in the order in which they ended; the host resumes
     /// each without arguments. Runs transforms that lost a race. Costs one load if nothing has arrived.
+    ///
+    /// Callbacks of messages are new threads, which come from here too: a host that polls every parked coroutine asks each
+    /// tick as well, and polls the new ones from then on.
     pub fn completed(&self, lua: &Lua, threads: &mut Vec<Thread>) {
         self.vm.completed(lua, threads);
     }
@@ -176,11 +213,28 @@ impl Bindings {
 fn register_types(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<()> {
     let maker = Maker::new(lua, vm)?;
     register_with(lua, maker.functions(data_store::METHODS)?, data_store::register)?;
+    register_with(lua, maker.functions(ordered_data_store::METHODS)?, ordered_data_store::register)?;
+    register_with(lua, maker.functions(pages::methods::<VersionInfo>())?, pages::register::<VersionInfo>)?;
+    register_with(lua, maker.functions(pages::methods::<SortedItem>())?, pages::register::<SortedItem>)?;
+    register(lua, version_info::register)?;
     register(lua, data_store_service::register)?;
+    register_memory_stores(lua, vm, &maker)?;
+    register_with(lua, maker.functions(messaging_service::METHODS)?, messaging_service::register)?;
+    register::<Connection>(lua, messaging_service::register_connection)?;
     register::<KeyInfo>(lua, key_info::register)?;
+    register::<Enum>(lua, enums::register_enum)?;
+    register::<EnumItem>(lua, enums::register_item)?;
     register::<StoreOptions>(lua, options::register_store_options)?;
     register::<GetOptions>(lua, options::register_get_options)?;
     register::<MetadataOptions>(lua, options::register_metadata_options)
+}
+
+fn register_memory_stores(lua: &Lua, vm: &Shared<Vm>, maker: &Maker<'_>) -> mlua::Result<()> {
+    register(lua, memory_store_service::register)?;
+    register_with(lua, memory_sorted_map::methods(lua, vm, maker)?, memory_store_sorted_map::register)?;
+    register_with(lua, memory_queue::methods(lua, maker)?, memory_store_queue::register)?;
+    register_with(lua, memory_hash_map::methods(lua, vm, maker)?, memory_store_hash_map::register)?;
+    register_with(lua, maker.functions(memory_hash_map::PAGES_METHODS)?, memory_store_hash_map::register_pages)
 }
 
 /// A class with yielding methods.

@@ -5,8 +5,17 @@
 
 pub(crate) mod data_store;
 pub(crate) mod data_store_service;
+pub(crate) mod enums;
 pub(crate) mod key_info;
+pub(crate) mod memory_store_hash_map;
+pub(crate) mod memory_store_queue;
+pub(crate) mod memory_store_service;
+pub(crate) mod memory_store_sorted_map;
+pub(crate) mod messaging_service;
 pub(crate) mod options;
+pub(crate) mod ordered_data_store;
+pub(crate) mod pages;
+pub(crate) mod version_info;
 
 use clawstore_core::CallError;
 use mlua::{FromLuaMulti, Function, IntoLua, Lua, MaybeSend, UserDataRegistry, Value as LuaValue};

@@ -34,13 +34,15 @@ pub enum Fault {
     LoseAnswer(CallError),
 }
 
-/// Decides about the calls of one VM. With it every call is waited for inside the call, so that what happens depends on
-/// nothing but what the scripts do; its results are still given out later, as the verdict says.
+/// Decides about the calls of one VM.
 pub trait CallControl {
     /// Called once for each call, in order.
     fn begin(&self, call: &CallInfo<'_>) -> Verdict;
     /// How long a message of this topic is on its way to this VM; `None` loses it.
     fn deliver(&self, topic: &str) -> Option<Duration>;
+    /// Is the end of a call waited for inside the call? Then what happens depends on nothing but what the scripts do, while
+    /// results are still given out as late as the verdict says. For simulated time: it stands still meanwhile.
+    fn settles_calls(&self) -> bool;
     /// Returns when something may have arrived for the VM. May return too early.
     fn wait(&self);
 }

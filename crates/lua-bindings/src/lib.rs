@@ -27,9 +27,14 @@ mod methods;
 
 mod control;
 
+mod profile;
+
+mod load_guard;
+
 mod bindings;
 
 pub use bindings::{Bindings, Control, LogSink, Options};
 pub use control::{CallControl, CallInfo, Fault, Verdict};
 pub use convert::{EncodeError, Encoded, decode, encode};
+pub use profile::Profile;
 pub use transform::{Interrupt, InterruptHook};

@@ -4,9 +4,18 @@
 //! (`vm`), conversion (`convert`), which class has which methods (`classes`).
 
 pub(crate) mod get_async;
+pub(crate) mod get_sorted_async;
+pub(crate) mod get_version_async;
 pub(crate) mod increment_async;
+pub(crate) mod list_versions_async;
+pub(crate) mod memory_hash_map;
+pub(crate) mod memory_queue;
+pub(crate) mod memory_sorted_map;
+pub(crate) mod memory_store;
+pub(crate) mod publish_async;
 pub(crate) mod remove_async;
 pub(crate) mod set_async;
+pub(crate) mod subscribe_async;
 pub(crate) mod update_async;
 
 use clawstore_core::ops::Reply;
@@ -15,7 +24,9 @@ use mlua::{AnyUserData, Function, Lua, Table, UserDataRef, Value as LuaValue};
 
 use crate::arguments;
 use crate::classes::data_store::DataStore;
+use crate::classes::ordered_data_store::OrderedDataStore;
 use crate::control::{CallInfo, Fault};
+use crate::load_guard::Load;
 use crate::shared::Shared;
 use crate::vm::{Ended, Started, Ticket, Vm};
 
@@ -55,10 +66,24 @@ impl Arguments {
 
     /// The entry that a method of a data store is about: its key is the first argument.
     pub(crate) fn entry_key(&self) -> Result<EntryKey, CallError> {
-        let store = self.this::<DataStore>()?;
         match self.at(1) {
-            LuaValue::String(key) => store.entry_key(&key.as_bytes()),
-            key => store.entry_key(&arguments::string(key, 1)?),
+            LuaValue::String(key) => self.entry_key_of(&key.as_bytes()),
+            key => self.entry_key_of(&arguments::string(key, 1)?),
+        }
+    }
+
+    fn entry_key_of(&self, key: &[u8]) -> Result<EntryKey, CallError> {
+        match self.object.borrow::<OrderedDataStore>() {
+            Ok(store) => EntryKey::new(&store.0, key),
+            Err(_) => self.this::<DataStore>()?.entry_key(key),
+        }
+    }
+
+    /// The name of the store that the method is called on, if it is one.
+    fn store_name(&self) -> Option<String> {
+        match self.object.borrow::<OrderedDataStore>() {
+            Ok(store) => Some(store.0.name.to_string()),
+            Err(_) => self.object.borrow::<DataStore>().ok().map(|store| store.name().to_owned()),
         }
     }
 }
@@ -77,12 +102,13 @@ pub(crate) type ConvertOnce = Box<dyn FnOnce(&Lua, &Reply) -> mlua::Result<Told>
 #[cfg(not(feature = "send"))]
 pub(crate) type ConvertOnce = Box<dyn FnOnce(&Lua, &Reply) -> mlua::Result<Told>>;
 
-/// How an open call becomes results.
-pub(crate) enum Finish {
-    /// As the method always does.
-    Usual,
-    /// With something of this call.
-    With(ConvertOnce),
+/// What an open call becomes results with.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// Makes the results, if not as the method always does.
+    pub(crate) convert: Option<ConvertOnce>,
+    /// It loads a guarded key.
+    pub(crate) load: Option<Load>,
 }
 
 /// One method of a class.
@@ -96,7 +122,12 @@ pub(crate) struct Method {
 
 /// Nothing.
 pub(crate) fn none() -> Told {
-    (1, LuaValue::Nil, LuaValue::Nil, LuaValue::Nil)
+    (4, LuaValue::Nil, LuaValue::Nil, LuaValue::Nil)
+}
+
+/// Of a call that returns nothing, or makes its results with what it has kept.
+pub(crate) fn no_results(_: &Lua, _: &Reply) -> mlua::Result<Told> {
+    Ok(none())
 }
 
 /// One value.
@@ -173,11 +204,14 @@ fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, passed: Passed) ->
         return raise(lua, &not_a_member());
     };
     let arguments = Arguments { object, values: [first, second, third, fourth, fifth] };
-    let started = vm.check_callable().and_then(|()| begin(vm, lua, method, &arguments));
+    let started = vm.check_callable().and_then(|()| {
+        let load = vm.guard_loads(method, &arguments)?;
+        Ok((begin(vm, lua, method, &arguments)?, load))
+    });
     match started {
-        Ok(Started::Ticket(op)) => open(lua, vm, op, Finish::Usual),
-        Ok(Started::With(op, convert)) => open(lua, vm, op, Finish::With(convert)),
-        Ok(Started::Ended(ended)) => finish(lua, vm, method, ended, Finish::Usual),
+        Ok((Started::Ticket(op), load)) => open(lua, vm, op, Kept { convert: None, load }),
+        Ok((Started::With(op, convert), load)) => open(lua, vm, op, Kept { convert: Some(convert), load }),
+        Ok((Started::Ended(ended), load)) => finish(lua, vm, method, ended, Kept { convert: None, load }),
         Err(error) => {
             log_error(vm, method, Some(&arguments), &error);
             raise(lua, &error)
@@ -194,23 +228,30 @@ fn begin(vm: &Shared<Vm>, lua: &Lua, method: &Method, arguments: &Arguments) -> 
         Some(Fault::LoseAnswer(error)) => ((method.start)(vm, lua, arguments)?, Some(error)),
         None => ((method.start)(vm, lua, arguments)?, None),
     };
-    Ok(vm.controlled(lua, started, verdict.latency, lost, || control.wait()))
+    let settles = control.settles_calls();
+    if verdict.latency.is_zero() && lost.is_none() && !settles {
+        return Ok(started);
+    }
+    Ok(vm.controlled(lua, started, verdict.latency, lost, settles.then_some(|| control.wait())))
 }
 
-fn open(lua: &Lua, vm: &Shared<Vm>, op: u64, finish: Finish) -> mlua::Result<Told> {
+fn open(lua: &Lua, vm: &Shared<Vm>, op: u64, kept: Kept) -> mlua::Result<Told> {
     #[expect(clippy::cast_precision_loss, reason = "a VM makes fewer than 2^53 calls")]
     let number = LuaValue::Number(op as f64);
-    let ticket = lua.create_any_userdata(Ticket::new(vm, op, finish))?;
+    let ticket = lua.create_any_userdata(Ticket::new(vm, op, kept))?;
     Ok((OPEN, number, LuaValue::UserData(ticket), LuaValue::Nil))
 }
 
-fn finish(lua: &Lua, vm: &Vm, method: &Method, ended: Ended, kept: Finish) -> mlua::Result<Told> {
+fn finish(lua: &Lua, vm: &Vm, method: &Method, ended: Ended, kept: Kept) -> mlua::Result<Told> {
     match ended {
         Ended::Done(Ok(reply)) => {
-            let converted = match kept {
-                Finish::Usual => (method.finish)(lua, &reply),
-                Finish::With(convert) => convert(lua, &reply),
+            let converted = match kept.convert {
+                None => (method.finish)(lua, &reply),
+                Some(convert) => convert(lua, &reply),
             };
+            if converted.is_ok() {
+                vm.end_load(kept.load);
+            }
             converted.or_else(|error| {
                 // A stored value that is not what was ever stored: spec §5.2.
                 let error = ErrorCode::ResponseMalformed
@@ -233,7 +274,7 @@ fn raise(lua: &Lua, error: &CallError) -> mlua::Result<Told> {
 
 /// The line that the engine prints even if a `pcall` catches the error (spec §5.1).
 fn log_error(vm: &Vm, method: &Method, arguments: Option<&Arguments>, error: &CallError) {
-    let store = arguments.and_then(|arguments| arguments.this::<DataStore>().ok());
-    let store = store.as_ref().map_or_else(String::new, |store| format!(", Data Store: {}", store.name()));
+    let store = arguments.and_then(Arguments::store_name);
+    let store = store.map_or_else(String::new, |store| format!(", Data Store: {store}"));
     vm.log(&format!("{}: {}: {}. API: {}{store}", method.service, error.code.name(), error.text, method.name));
 }

@@ -11,8 +11,8 @@ use clawstore_core::entry::Attributes;
 use clawstore_core::key_machine::Head;
 use clawstore_core::ops::Set;
 use clawstore_core::vm_queue::{Transform, TransformFailed};
-use clawstore_core::{CallError, ErrorCode};
-use mlua::{Function, Lua, MultiValue, Value as LuaValue, VmState};
+use clawstore_core::{CallError, ErrorCode, StoreKind};
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Value as LuaValue, VmState};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::arguments;
@@ -53,30 +53,27 @@ const INTERRUPTS_PER_LOOK: u32 = 64;
 pub(crate) struct Runner<'a> {
     lua: &'a Lua,
     vm: &'a Vm,
+    /// Of the store of the key.
+    kind: StoreKind,
     /// Calls that ended here, and how.
     pub(crate) failed: Vec<(u64, Ended)>,
 }
 
 impl<'a> Runner<'a> {
-    pub(crate) fn new(lua: &'a Lua, vm: &'a Vm) -> Self {
-        Self { lua, vm, failed: Vec::new() }
-    }
-
-    fn call(&self, transform: &Function, arguments: (LuaValue, LuaValue)) -> Result<MultiValue, String> {
-        let deadline = CpuDeadline::start(self.lua, &self.vm.options.interrupt, self.vm.options.transform_cpu);
-        let called = self.vm.while_in_transform(|| transform.call::<MultiValue>(arguments));
-        let expired = deadline.end();
-        match called {
-            _ if expired => Err(format!("exceeded its limit of {:?} of CPU time", self.vm.options.transform_cpu)),
-            Ok(results) => Ok(results),
-            Err(error) => Err(describe(&error)),
-        }
+    pub(crate) fn new(lua: &'a Lua, vm: &'a Vm, kind: StoreKind) -> Self {
+        Self { lua, vm, kind, failed: Vec::new() }
     }
 
     fn arguments(&self, head: &Head) -> mlua::Result<(LuaValue, LuaValue)> {
         match &head.entry.value {
             None => Ok((LuaValue::Nil, LuaValue::Nil)),
-            Some(value) => Ok((decode(self.lua, value.json())?, key_info::create(self.lua, &head.entry)?)),
+            Some(value) => {
+                let info = match self.kind {
+                    StoreKind::Standard => key_info::create(self.lua, &head.entry)?,
+                    StoreKind::Ordered => LuaValue::Nil,
+                };
+                Ok((decode(self.lua, value.json())?, info))
+            }
         }
     }
 
@@ -93,8 +90,9 @@ impl<'a> Runner<'a> {
             self.vm.log(&format!("UpdateAsync: string keys of a mixed table were dropped ({place})"));
         }
         let attributes = Attributes { user_ids: arguments::user_ids(&at(1))?, metadata: arguments::metadata(&at(2))? };
-        attributes.validate()?;
-        Ok(Some(Set { value: encoded.value, attributes }))
+        let set = Set { value: encoded.value, attributes };
+        set.validate(self.kind)?;
+        Ok(Some(set))
     }
 }
 
@@ -111,7 +109,7 @@ impl Transform for Runner<'_> {
                 return Err(TransformFailed);
             }
         };
-        match self.call(transform, arguments) {
+        match call(self.lua, self.vm, transform, arguments) {
             Err(problem) => {
                 self.vm.log(&format!("Transform function error {problem}"));
                 self.failed.push((op, Ended::TransformFailed));
@@ -122,6 +120,23 @@ impl Transform for Runner<'_> {
                 TransformFailed
             }),
         }
+    }
+}
+
+/// Calls a function that may not yield, within its CPU limit.
+pub(crate) fn call(
+    lua: &Lua,
+    vm: &Vm,
+    transform: &Function,
+    arguments: impl IntoLuaMulti,
+) -> Result<MultiValue, String> {
+    let deadline = CpuDeadline::start(lua, &vm.options.interrupt, vm.options.transform_cpu);
+    let called = vm.while_in_transform(|| transform.call::<MultiValue>(arguments));
+    let expired = deadline.end();
+    match called {
+        _ if expired => Err(format!("exceeded its limit of {:?} of CPU time", vm.options.transform_cpu)),
+        Ok(results) => Ok(results),
+        Err(error) => Err(describe(&error)),
     }
 }
 

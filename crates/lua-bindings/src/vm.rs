@@ -1,8 +1,10 @@
 //! One VM's calls: tickets, answers, and the queue that is run again when a race is lost.
 //!
 //! Owns: which calls of the VM are open and how each ended; taking answers from the inbox, in whatever poll or call
-//! comes first; what is due at a time. Does not own: conversion of a result (`methods`), the transform itself
+//! comes first; what is due at a time; in `messages`, subscriptions. Does not own: conversion of a result (`methods`), the transform itself
 //! (`transform`).
+
+mod messages;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,17 +13,22 @@ use std::time::Duration;
 use clawstore_actors::{Found, Server, VmEvent};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::key_machine::{Head, Writer};
-use clawstore_core::ops::{CallResult, Reply, Request, Update};
+use clawstore_core::ops::{CallResult, Look, Reply, Request, Update};
 use clawstore_core::vm_queue::{Detached, Transform, TransformFailed, VmQueue};
 use clawstore_core::{CallError, EntryKey, ErrorCode};
 use foldhash::fast::FixedState;
+use mlua::thread::ThreadStatus;
 use mlua::{Function, Lua, Table, Thread};
 use parking_lot::Mutex;
 
 use crate::bindings::Options;
-use crate::methods::{ConvertOnce, Finish};
+use crate::classes::data_store::SERVICE as DATA_STORE_SERVICE;
+use crate::load_guard::{Load, LoadGuard};
+use crate::methods::{Arguments, ConvertOnce, Kept, Method};
+use crate::profile::Profile;
 use crate::shared::{Shared, State, borrow};
 use crate::transform::Runner;
+use crate::vm::messages::Messages;
 
 /// How an open call stands.
 #[derive(Debug)]
@@ -57,8 +64,13 @@ pub(crate) struct Vm {
     /// A transform is running: no engine call may be made.
     in_transform: AtomicBool,
     calls: State<Calls>,
+    pub(crate) messages: Messages,
+    /// On in the Clawblox profile.
+    load_guard: Option<LoadGuard>,
     /// Tickets whose coroutine is gone. Filled by the garbage collector, at any time: a lock of its own.
     dropped: Mutex<Vec<u64>>,
+    /// The end of a call is waited for inside the call.
+    is_settling: AtomicBool,
     /// When the first of `Calls::due` is due, in ticks: most VMs wait for no time at all.
     next_due: AtomicU64,
 }
@@ -76,21 +88,21 @@ enum Due {
 pub(crate) struct Ticket {
     vm: Shared<Vm>,
     op: u64,
-    finish: Finish,
+    kept: Kept,
     is_used: bool,
 }
 
 impl Ticket {
-    pub(crate) fn new(vm: &Shared<Vm>, op: u64, finish: Finish) -> Self {
-        Self { vm: Shared::clone(vm), op, finish, is_used: false }
+    pub(crate) fn new(vm: &Shared<Vm>, op: u64, kept: Kept) -> Self {
+        Self { vm: Shared::clone(vm), op, kept, is_used: false }
     }
 
     /// How the call ended, and what makes results of that. Asked once, after it was marked.
-    pub(crate) fn finish(&mut self) -> (Ended, Finish) {
+    pub(crate) fn finish(&mut self) -> (Ended, Kept) {
         self.is_used = true;
         let ended = borrow(&self.vm.calls).open.remove(&self.op).and_then(OpenCall::shown);
         let none = || Ended::Refused(ErrorCode::Argument.error("The call has not ended or has returned"));
-        (ended.unwrap_or_else(none), std::mem::replace(&mut self.finish, Finish::Usual))
+        (ended.unwrap_or_else(none), std::mem::take(&mut self.kept))
     }
 }
 
@@ -147,12 +159,16 @@ impl Vm {
             due: BTreeMap::new(),
             due_asked: 0,
         };
+        let load_guard = (options.profile == Profile::Clawblox).then(LoadGuard::default);
         Ok(Shared::new(Self {
             server,
             options,
+            load_guard,
             in_transform: AtomicBool::new(false),
             calls: State::new(calls),
+            messages: Messages::new(lua)?,
             dropped: Mutex::default(),
+            is_settling: AtomicBool::new(false),
             next_due: AtomicU64::new(u64::MAX),
         }))
     }
@@ -170,6 +186,21 @@ impl Vm {
         Ok(())
     }
 
+    /// A call begins: does the load guard allow it, and is it a load?
+    pub(crate) fn guard_loads(&self, method: &Method, arguments: &Arguments) -> Result<Option<Load>, CallError> {
+        match &self.load_guard {
+            Some(guard) if method.service == DATA_STORE_SERVICE => guard.begin(method.name, arguments),
+            _ => Ok(None),
+        }
+    }
+
+    /// The script of a load is told its value.
+    pub(crate) fn end_load(&self, load: Option<Load>) {
+        if let (Some(guard), Some(load)) = (&self.load_guard, load) {
+            guard.end_load(&load);
+        }
+    }
+
     /// Starts `GetAsync`.
     pub(crate) fn read(&self, lua: &Lua, key: EntryKey, use_cache: bool) -> Started {
         match self.server.read(&key, use_cache) {
@@ -179,6 +210,13 @@ impl Vm {
                 Started::Ticket(op)
             }
         }
+    }
+
+    /// Starts a look at versions or a list; gives its number.
+    pub(crate) fn look(&self, lua: &Lua, look: Look) -> u64 {
+        let op = self.server.look(look);
+        self.open(lua, op, None);
+        op
     }
 
     /// Notes a call that was submitted under this number and writes no key.
@@ -193,7 +231,7 @@ impl Vm {
         self.open(lua, op, None);
         self.hold_back(op, time, None);
         borrow(&self.calls).end(op, Ended::Done(Ok(Reply::Nothing)));
-        self.release_due();
+        self.note_next_due();
         Started::Ticket(op)
     }
 
@@ -201,17 +239,17 @@ impl Vm {
     pub(crate) fn start_later(&self, thread: Thread, time: Duration) {
         let at = after(self.server.wall(), time);
         borrow(&self.calls).at(at, Due::Start(thread));
-        self.release_due();
+        self.note_next_due();
     }
 
-    /// A call under the conditions of a simulated run: waits for its end here, and shows it after `latency`.
+    /// A call under the conditions of a simulated run: shown after `latency`; with `wait`, its end is waited for here.
     pub(crate) fn controlled(
         &self,
         lua: &Lua,
         started: Started,
         latency: Duration,
         lost: Option<CallError>,
-        wait: impl Fn(),
+        wait: Option<impl Fn()>,
     ) -> Started {
         let op = match &started {
             Started::Ticket(op) | Started::With(op, _) => *op,
@@ -229,11 +267,16 @@ impl Vm {
             }
             open => open,
         };
-        while !borrow(&self.calls).has_ended(op) {
-            wait();
-            self.take_answers(lua);
+        if let Some(wait) = wait {
+            // What is due is shown when the caller has yielded.
+            self.is_settling.store(true, Ordering::Relaxed);
+            while !borrow(&self.calls).has_ended(op) {
+                wait();
+                self.take_answers(lua);
+            }
+            self.is_settling.store(false, Ordering::Relaxed);
         }
-        self.release_due();
+        self.note_next_due();
         started
     }
 
@@ -253,7 +296,7 @@ impl Vm {
     /// Does what is due by now.
     fn release_due(&self) {
         let mut calls = borrow(&self.calls);
-        if calls.due.is_empty() {
+        if calls.due.is_empty() || self.is_settling.load(Ordering::Relaxed) {
             return;
         }
         let now = self.server.wall();
@@ -263,7 +306,12 @@ impl Vm {
                 Due::Start(thread) => calls.runnable.push(thread),
             }
         }
-        let next = calls.due.first_key_value().map_or(u64::MAX, |((at, _), _)| at.ticks());
+        drop(calls);
+        self.note_next_due();
+    }
+
+    fn note_next_due(&self) {
+        let next = self.next_due().map_or(u64::MAX, Timestamp::ticks);
         self.next_due.store(next, Ordering::Relaxed);
     }
 
@@ -274,7 +322,10 @@ impl Vm {
 
     /// Starts a write that needs no transform.
     pub(crate) fn write(&self, lua: &Lua, key: EntryKey, request: Request) -> Result<Started, CallError> {
-        request.validate()?;
+        request.validate(key.store.kind)?;
+        if let Request::Set(set) = &request {
+            self.options.profile.check_value(key.store.kind, &set.value)?;
+        }
         let (writer, at) = (self.server.next_writer(), self.server.wall());
         borrow(&self.calls).queue.push_plain(&key, writer, at, &request);
         self.server.write(&key, writer, at, request);
@@ -290,7 +341,7 @@ impl Vm {
         let found = borrow(&self.calls).queue.foresee(&key, || self.server.published_head(&key));
         let update = match &found {
             None => Update::NOT_RUN,
-            Some(head) => match self.run_once(lua, writer, &transform, head) {
+            Some(head) => match self.run_once(lua, &key, writer, &transform, head) {
                 Ok(update) => update,
                 Err(ended) => return Started::Ended(ended),
             },
@@ -301,8 +352,15 @@ impl Vm {
         Started::Ticket(writer.op)
     }
 
-    fn run_once(&self, lua: &Lua, writer: Writer, transform: &Function, head: &Head) -> Result<Update, Ended> {
-        let mut runner = Runner::new(lua, self);
+    fn run_once(
+        &self,
+        lua: &Lua,
+        key: &EntryKey,
+        writer: Writer,
+        transform: &Function,
+        head: &Head,
+    ) -> Result<Update, Ended> {
+        let mut runner = Runner::new(lua, self, key.store.kind);
         match runner.run(writer.op, transform, head) {
             Ok(result) => Ok(Update { base: Some(head.base()), result }),
             Err(TransformFailed) => Err(runner.failed.pop().map_or(Ended::TransformFailed, |(_, ended)| ended)),
@@ -372,6 +430,7 @@ impl Vm {
             match event {
                 Some(VmEvent::Done { op, result }) => borrow(&self.calls).end(op, Ended::Done(result)),
                 Some(VmEvent::Rerun { key, from, ask, head }) => self.rerun(lua, &key, from, ask, head),
+                Some(VmEvent::Message { topic, payload, sent }) => self.deliver(lua, &topic, &payload, sent),
                 None => break,
             }
         }
@@ -379,7 +438,7 @@ impl Vm {
     }
 
     fn rerun(&self, lua: &Lua, key: &EntryKey, from: u64, ask: u64, head: Head) {
-        let mut runner = Runner::new(lua, self);
+        let mut runner = Runner::new(lua, self, key.store.kind);
         let detached = borrow(&self.calls).queue.detach(key);
         // A call that has ended here is not known any more: the empty answer says so.
         let reruns = detached.map_or_else(Vec::new, |detached| {
@@ -454,13 +513,16 @@ impl Calls {
     fn show(&mut self, op: u64) {
         let Some(call) = self.open.get_mut(&op) else { return };
         let thread = call.thread.take();
-        if call.is_abandoned || thread.as_ref().is_some_and(|thread| !thread.is_resumable()) {
+        let status = thread.as_ref().map(Thread::status);
+        if call.is_abandoned || matches!(status, Some(ThreadStatus::Finished | ThreadStatus::Error)) {
             self.open.remove(&op);
             return;
         }
+        // One that runs was resumed by somebody else and is looking for this mark just now: nobody may resume it for it.
+        let is_parked = status == Some(ThreadStatus::Resumable);
         // Fails only when the VM has no memory left; its scripts are ending then.
         let _ = self.marks.raw_set(op, true);
-        self.runnable.extend(thread);
+        self.runnable.extend(thread.filter(|_| is_parked));
     }
 
     fn at(&mut self, at: Timestamp, due: Due) {

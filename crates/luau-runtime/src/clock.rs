@@ -3,14 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::shared::Elapsed;
+
 /// Start time plus the elapsed-time source that the driver handed in.
 pub(crate) struct GameClock {
     start: Duration,
-    elapsed: Box<dyn Fn() -> Duration>,
+    elapsed: Elapsed,
 }
 
 impl GameClock {
-    pub(crate) fn new(start: Duration, elapsed: Box<dyn Fn() -> Duration>) -> Self {
+    pub(crate) fn new(start: Duration, elapsed: Elapsed) -> Self {
         Self { start, elapsed }
     }
 
@@ -22,6 +24,11 @@ impl GameClock {
     /// Seconds since the Unix epoch.
     pub(crate) fn unix(&self) -> f64 {
         (self.start + (self.elapsed)()).as_secs_f64()
+    }
+
+    /// Milliseconds since the Unix epoch, exactly.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        u64::try_from((self.start + (self.elapsed)()).as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -5,11 +5,11 @@
 #[non_exhaustive]
 pub enum RuntimeError {
     /// The script does not compile; the text names the line.
-    #[error("{name}: {message}")]
+    #[error("{message}")]
     Load {
         /// The script's name.
         name: String,
-        /// The compiler's message.
+        /// The compiler's message; it begins with the name and the line.
         message: String,
     },
     /// The VM refused: out of memory, or a value of another VM was handed in.

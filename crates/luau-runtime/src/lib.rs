@@ -17,17 +17,29 @@
 
 mod clock;
 mod error;
+mod executor;
+mod guard;
+mod host;
+mod json;
 mod limits;
 mod natives;
 mod objects;
 mod options;
 mod output;
 mod prelude;
+pub mod project;
+mod random;
 mod runtime;
 mod scheduler;
+mod shared;
+mod tree;
 
 pub use error::RuntimeError;
 pub use mlua;
-pub use options::{CloseReason, RuntimeOptions};
+pub use options::{CloseReason, RuntimeOptions, SignalBehavior};
 pub use output::{Level, OutputSink};
-pub use runtime::{PlayerInfo, Runtime, ScriptId, ScriptState, StepReport};
+pub use executor::{ScriptId, ScriptState};
+pub use host::{HostOptions, HostScheduler, Signal};
+pub use runtime::{PlayerInfo, Runtime, StepReport};
+pub use shared::Elapsed;
+pub use tree::{Node, PropertyValue, Source};

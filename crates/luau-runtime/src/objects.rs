@@ -1,4 +1,4 @@
-//! The userdata types behind Instances, signals, connections and enums.
+//! The userdata types behind Instances, signals, connections, enums and data types.
 //!
 //! Owns: that such values are real userdata, so that `typeof` and `type` answer as on Roblox. Does not own what they
 //! do: an object carries no data here. The prelude keeps its state in tables keyed by the object and hands in the
@@ -9,19 +9,24 @@ use mlua::{Error, Function, Lua, MetaMethod, Result, Table, UserDataFields};
 /// One of the prelude's types; `KIND` is its index in [`KINDS`].
 struct Object<const KIND: usize>;
 
-const KINDS: [&str; 6] = ["Instance", "RBXScriptSignal", "RBXScriptConnection", "EnumItem", "Enum", "Enums"];
+/// Calls `define_kind` for the type of this name: one row per type.
+macro_rules! kinds {
+    ($($index:literal $name:literal),* $(,)?) => {
+        const KINDS: &[&str] = &[$($name),*];
 
-/// Gives type `name` its metamethods and returns the function that makes objects of it.
-pub(crate) fn define(lua: &Lua, name: &str, metamethods: Table) -> Result<Function> {
-    match KINDS.iter().position(|kind| *kind == name) {
-        Some(0) => define_kind::<0>(lua, metamethods),
-        Some(1) => define_kind::<1>(lua, metamethods),
-        Some(2) => define_kind::<2>(lua, metamethods),
-        Some(3) => define_kind::<3>(lua, metamethods),
-        Some(4) => define_kind::<4>(lua, metamethods),
-        Some(5) => define_kind::<5>(lua, metamethods),
-        _ => Err(Error::runtime(format!("no userdata type is called {name}"))),
-    }
+        /// Gives type `name` its metamethods and returns the function that makes objects of it.
+        pub(crate) fn define(lua: &Lua, name: &str, metamethods: Table) -> Result<Function> {
+            match name {
+                $($name => define_kind::<$index>(lua, metamethods),)*
+                _ => Err(Error::runtime(format!("no userdata type is called {name}"))),
+            }
+        }
+    };
+}
+
+kinds! {
+    0 "Instance", 1 "RBXScriptSignal", 2 "RBXScriptConnection", 3 "EnumItem", 4 "Enum", 5 "Enums", 6 "DateTime", 7 "Random",
+    8 "Vector2", 9 "Vector3", 10 "CFrame", 11 "Color3", 12 "UDim", 13 "UDim2",
 }
 
 fn define_kind<const KIND: usize>(lua: &Lua, metamethods: Table) -> Result<Function> {

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::limits::DEFAULT_MAX_PLAYERS;
+use mlua::{MaybeSend, MaybeSync};
+
+use crate::limits::{DEFAULT_MAX_PLAYERS, SCRIPT_TIMEOUT};
 use crate::output::{Level, OutputSink};
+use crate::shared::Elapsed;
 
 /// Why a server closes; passed to `BindToClose` functions as `Enum.CloseReason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +40,26 @@ impl CloseReason {
     }
 }
 
+/// When handlers of signals run (`Workspace.SignalBehavior`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SignalBehavior {
+    /// At once, inside the call that fires.
+    #[default]
+    Immediate,
+    /// At the next resumption point, with what `task.defer` has queued.
+    Deferred,
+}
+
+impl SignalBehavior {
+    /// The name of the `Enum.SignalBehavior` item.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Immediate => "Immediate",
+            Self::Deferred => "Deferred",
+        }
+    }
+}
+
 /// What a [`crate::Runtime`] is made from. [`RuntimeOptions::new`] sets the defaults.
 pub struct RuntimeOptions {
     /// `game.GameId`: the universe whose data the server sees.
@@ -56,18 +79,25 @@ pub struct RuntimeOptions {
     /// Unix time at which the server starts.
     pub start_time: Duration,
     /// Time since the start, real or simulated. Must never go back.
-    pub elapsed: Box<dyn Fn() -> Duration>,
+    pub elapsed: Elapsed,
     /// Where output goes. Must not call back into the runtime.
     pub output: OutputSink,
     /// Bytes that the VM may hold; `None` for no limit.
     pub memory_limit: Option<usize>,
-    /// Seed of `math.random`; `None` leaves it to the VM.
+    /// Seed of all that is random: `math.random`, `Random.new()`, GUIDs. `None`: nobody can foretell it.
     pub random_seed: Option<u32>,
+    /// When handlers of signals run. A project may change it (`Workspace.SignalBehavior`).
+    pub signal_behavior: SignalBehavior,
+    /// CPU time that a script may use before it yields; then it is ended. `None` for no limit.
+    pub script_timeout: Option<Duration>,
 }
 
 impl RuntimeOptions {
     /// Options of a public server of game 1, place 1, with this clock and this output.
-    pub fn new(elapsed: impl Fn() -> Duration + 'static, output: impl FnMut(Level, &str) + 'static) -> Self {
+    pub fn new(
+        elapsed: impl Fn() -> Duration + MaybeSend + MaybeSync + 'static,
+        output: impl FnMut(Level, &str) + MaybeSend + 'static,
+    ) -> Self {
         Self {
             game_id: 1,
             place_id: 1,
@@ -81,6 +111,8 @@ impl RuntimeOptions {
             output: Box::new(output),
             memory_limit: None,
             random_seed: None,
+            signal_behavior: SignalBehavior::default(),
+            script_timeout: Some(SCRIPT_TIMEOUT),
         }
     }
 }
@@ -94,6 +126,8 @@ impl fmt::Debug for RuntimeOptions {
             .field("studio", &self.studio)
             .field("start_time", &self.start_time)
             .field("memory_limit", &self.memory_limit)
+            .field("script_timeout", &self.script_timeout)
+            .field("signal_behavior", &self.signal_behavior)
             .finish_non_exhaustive()
     }
 }

@@ -3,27 +3,52 @@
 //! Owns: loading the embedded files in order, closing the VM afterwards, and the handles of the functions that the
 //! runtime calls. Does not own what those files do: each says so in its first lines.
 
-use std::rc::Rc;
-
 use mlua::{Function, Lua, Result, Table};
 
-use crate::natives::{self, Shared};
+use crate::natives::{self, Engine};
 use crate::options::RuntimeOptions;
 use crate::output::PRELUDE_CHUNK;
+use crate::shared::Shared;
 
-/// The files in loading order: each may use what those before it have put into `engine`.
-const FILES: [(&str, &str); 11] = [
-    ("threads", include_str!("prelude/threads.luau")),
-    ("task", include_str!("prelude/task.luau")),
-    ("signal", include_str!("prelude/signal.luau")),
-    ("enum", include_str!("prelude/enum.luau")),
-    ("classes", include_str!("prelude/classes.luau")),
-    ("instance", include_str!("prelude/instance.luau")),
-    ("attributes", include_str!("prelude/attributes.luau")),
-    ("values", include_str!("prelude/values.luau")),
-    ("players", include_str!("prelude/players.luau")),
-    ("services", include_str!("prelude/services.luau")),
-    ("globals", include_str!("prelude/globals.luau")),
+/// An embedded file: its name and its text.
+type File = (&'static str, &'static str);
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("prelude/", $name, ".luau")))),*]
+    };
+}
+
+/// Threads, `task` and signals: all that a scheduler needs.
+const SCHEDULER: &[File] = files!["threads", "task", "signal"];
+
+/// The rest of the world in loading order: each file may use what those before it have put into `engine`.
+const WORLD: &[File] = files![
+    "enum_list",
+    "enum",
+    "classes",
+    "instance",
+    "attributes",
+    "values",
+    "bindables",
+    "datetime",
+    "datetime_format",
+    "random",
+    "datatypes",
+    "catalog",
+    "scripts",
+    "services",
+    "players",
+    "run_service",
+    "http_service",
+    "test_service",
+    "collection_service",
+    "marketplace_service",
+    "log_service",
+    "containers",
+    "game",
+    "tree",
+    "globals",
 ];
 
 /// The prelude's functions that the runtime calls.
@@ -31,33 +56,43 @@ const FILES: [(&str, &str); 11] = [
 pub(crate) struct Host {
     pub(crate) add_service: Function,
     pub(crate) add_class: Function,
-    pub(crate) environment: Function,
+    pub(crate) script: Function,
+    pub(crate) load_tree: Function,
     pub(crate) tick: Function,
+    pub(crate) frame: Function,
+    pub(crate) deferred_events: Function,
     pub(crate) frame_listeners: Function,
     pub(crate) player_joined: Function,
     pub(crate) player_left: Function,
     pub(crate) players: Function,
     pub(crate) begin_close: Function,
     pub(crate) closing_done: Function,
-    pub(crate) traceback: Function,
 }
 
-/// Builds the world in `lua` and closes the sandbox. `identity` comes from [`identity`].
-pub(crate) fn load(lua: &Lua, shared: &Rc<Shared>, identity: Table, random_seed: Option<u32>) -> Result<Host> {
+/// Puts threads, `task` and signals into `lua`. Returns the table `engine` that they have filled.
+pub(crate) fn load_scheduler(lua: &Lua, shared: &Shared<Engine>) -> Result<Table> {
+    let engine = lua.create_table()?;
+    engine.set("native", natives::create(lua, shared)?)?;
+    engine.set("globals", lua.globals())?;
+    engine.set("host", lua.create_table()?)?;
+    load_files(lua, &engine, SCHEDULER)?;
+    Ok(engine)
+}
+
+fn load_files(lua: &Lua, engine: &Table, files: &[File]) -> Result<()> {
+    files
+        .iter()
+        .try_for_each(|(name, text)| lua.load(*text).set_name(format!("={PRELUDE_CHUNK} {name}")).call::<()>(engine))
+}
+
+/// Builds the world in `lua`, on top of the scheduler, and closes the sandbox. `identity` comes from [`identity`].
+pub(crate) fn load_world(lua: &Lua, engine: &Table, identity: Table, random_seed: Option<u32>) -> Result<Host> {
     let globals = lua.globals();
     if let Some(seed) = random_seed {
         globals.get::<Table>("math")?.get::<Function>("randomseed")?.call::<()>(seed)?;
     }
-    let traceback = globals.get::<Table>("debug")?.get("traceback")?;
-
-    let engine = lua.create_table()?;
-    engine.set("native", natives::create(lua, shared)?)?;
     engine.set("identity", identity)?;
-    engine.set("globals", &globals)?;
-    engine.set("host", lua.create_table()?)?;
-    for (name, source) in FILES {
-        lua.load(source).set_name(format!("={PRELUDE_CHUNK} {name}")).call::<()>(&engine)?;
-    }
+    load_files(lua, engine, WORLD)?;
 
     let open: [Table; 2] = [globals.get("_G")?, globals.get("shared")?];
     lua.sandbox(true)?;
@@ -70,15 +105,17 @@ pub(crate) fn load(lua: &Lua, shared: &Rc<Shared>, identity: Table, random_seed:
     Ok(Host {
         add_service: host.get("addService")?,
         add_class: host.get("addClass")?,
-        environment: host.get("environment")?,
+        script: host.get("script")?,
+        load_tree: host.get("loadTree")?,
         tick: host.get("tick")?,
+        frame: host.get("frame")?,
+        deferred_events: host.get("deferredEvents")?,
         frame_listeners: host.get("frameListeners")?,
         player_joined: host.get("playerJoined")?,
         player_left: host.get("playerLeft")?,
         players: host.get("players")?,
         begin_close: host.get("beginClose")?,
         closing_done: host.get("closingDone")?,
-        traceback,
     })
 }
 
@@ -92,5 +129,6 @@ pub(crate) fn identity(lua: &Lua, options: &RuntimeOptions) -> Result<Table> {
     table.set("privateServerId", options.private_server_id.as_str())?;
     table.set("maxPlayers", options.max_players)?;
     table.set("studio", options.studio)?;
+    table.set("signalBehavior", options.signal_behavior.name())?;
     Ok(table)
 }

@@ -198,7 +198,8 @@ impl Scheduler {
     }
 }
 
-fn address(thread: &Thread) -> usize {
+/// What tells threads apart, as long as they live.
+pub(crate) fn address(thread: &Thread) -> usize {
     thread.state() as usize
 }
 

@@ -5,6 +5,9 @@
 
 mod driver;
 mod harness;
+mod host;
+mod isolation;
+mod tree;
 mod tycoon;
 
 /// One test per spec file.
@@ -18,7 +21,33 @@ macro_rules! specs {
 }
 
 mod luau {
-    specs!(close, enums, errors, instances, players, signals, task, wait_times, yields);
+    specs!(
+        bindables,
+        close,
+        datatypes,
+        datetime,
+        enums,
+        errors,
+        http_service,
+        instances,
+        players,
+        random,
+        services,
+        signals,
+        task,
+        wait_times,
+        yields,
+    );
+
+    /// Its world is in the other signal mode.
+    #[test]
+    fn deferred() {
+        use crate::harness::{World, check_end};
+        let mut world = World::with(|options| options.signal_behavior = clawstore_luau::SignalBehavior::Deferred);
+        let script = world.runtime.run_script("deferred", include_str!("luau/deferred.luau")).unwrap();
+        check_end(&mut world, "deferred", script);
+    }
+
 
     /// Needs a second script beside it: what one writes into `_G` the other reads.
     #[test]

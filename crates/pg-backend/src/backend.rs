@@ -1,15 +1,16 @@
 //! The backend: a database shared with other processes.
 //!
 //! Owns: opening and closing, which call goes over which of the four connections, and its deadline. Does not own: the
-//! statements (`commit`, `leases`, `reads`).
+//! statements (`commit`, `leases`, `reads`, `scans`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, Beat, BeatAnswer, CommitBatches, HoldLeases,
-    Incarnation, LeaseAnswer, LeaseRequest, Peer, ReadEntries, RowOutcome, ScanEntries,
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, Beat, BeatAnswer, CarryMessages, CommitBatches,
+    HoldLeases, Incarnation, LeaseAnswer, LeaseRequest, Peer, ReadEntries, RowOutcome, ScanEntries, SortedItem,
+    SortedQuery, VersionInfo, VersionQuery,
 };
 use clawstore_core::{Entry, EntryKey, StoreId};
 use sqlx::Connection as _;
@@ -23,7 +24,7 @@ use crate::link::{Call, Link};
 use crate::open_error::OpenError;
 use crate::session::{self, Purpose};
 use crate::store_ids::StoreIds;
-use crate::{migrate, reads};
+use crate::{migrate, reads, scans};
 
 /// Lanes of a process (`decisions.md` 5). Each has a connection, opened when it is first used.
 const LANES: u16 = 2;
@@ -63,7 +64,7 @@ impl Default for PgSettings {
 /// call opens another.
 #[derive(Debug)]
 pub struct PgBackend {
-    /// Beats, deaths, joining and leaving: what must not wait behind anything.
+    /// Beats, deaths, joining and leaving: what must not wait behind anything. And messages, which are in a hurry too.
     control: Link,
     /// Reads, acquisition, release.
     calls: Link,
@@ -108,6 +109,10 @@ impl PgBackend {
         }
         self.calls.close().await;
         self.control.close().await;
+    }
+
+    pub(crate) fn control(&self) -> &Link {
+        &self.control
     }
 
     /// Partitions are made 14 days ahead, so what is not finished may wait.
@@ -180,6 +185,27 @@ impl ScanEntries for PgBackend {
             self.calls.ask("listing keys", CALL_DEADLINE, &call).await
         })
     }
+
+    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
+        Box::pin(async move {
+            let call = scans::ReadVersion { stores: &self.stores, key: &key, revision };
+            self.calls.ask("reading a version", CALL_DEADLINE, &call).await
+        })
+    }
+
+    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
+        Box::pin(async move {
+            let call = scans::ListVersions { stores: &self.stores, query: &query };
+            self.calls.ask("listing versions", CALL_DEADLINE, &call).await
+        })
+    }
+
+    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
+        Box::pin(async move {
+            let call = scans::ListSorted { stores: &self.stores, query: &query };
+            self.calls.ask("listing by number", CALL_DEADLINE, &call).await
+        })
+    }
 }
 
 impl HoldLeases for PgBackend {
@@ -225,6 +251,10 @@ impl HoldLeases for PgBackend {
 
 impl Backend for PgBackend {
     fn leases(&self) -> Option<&dyn HoldLeases> {
+        Some(self)
+    }
+
+    fn messages(&self) -> Option<&dyn CarryMessages> {
         Some(self)
     }
 }

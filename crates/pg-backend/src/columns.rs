@@ -64,16 +64,6 @@ pub(crate) fn user_ids_text(entry: &Entry) -> Option<String> {
     (!ids.is_empty()).then(|| format!("{ids:?}").replace('[', "{").replace(']', "}"))
 }
 
-/// The number of a live row of an ordered store, by which it is sorted.
-pub(crate) fn number(key: &EntryKey, entry: &Entry) -> Option<i64> {
-    if key.store.kind != StoreKind::Ordered {
-        return None;
-    }
-    let value = entry.value.as_ref()?;
-    let text = std::str::from_utf8(value.json()).ok()?;
-    text.parse().ok().or_else(|| value.as_integer())
-}
-
 /// Whether the numbers of an entry fit into columns: Postgres's integers are signed.
 pub(crate) fn fits(entry: &Entry) -> bool {
     [entry.revision, entry.created.ticks(), entry.updated.ticks()].iter().all(|&number| i64::try_from(number).is_ok())
@@ -93,8 +83,6 @@ pub(crate) struct EntryRow {
 impl EntryRow {
     /// The entry, or why the row cannot be one.
     pub(crate) fn entry(self) -> Result<Entry, sqlx::Error> {
-        let unsigned = |number: i64| u64::try_from(number).map_err(unreadable);
-        let ticks = |number| unsigned(number).map(Timestamp::from_ticks);
         Ok(Entry {
             revision: unsigned(self.revision)?,
             created: ticks(self.created)?,
@@ -106,6 +94,15 @@ impl EntryRow {
             },
         })
     }
+}
+
+/// A column of ours is never negative.
+pub(crate) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
+    u64::try_from(number).map_err(unreadable)
+}
+
+pub(crate) fn ticks(number: i64) -> Result<Timestamp, sqlx::Error> {
+    unsigned(number).map(Timestamp::from_ticks)
 }
 
 /// A store as columns name it.
@@ -127,7 +124,7 @@ pub(crate) const fn kind_text(kind: StoreKind) -> &'static str {
 }
 
 /// A column that does not hold what we once wrote there.
-fn unreadable(error: impl Into<BoxDynError>) -> sqlx::Error {
+pub(crate) fn unreadable(error: impl Into<BoxDynError>) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, BatchRow, RowOutcome};
 use clawstore_core::clock::Timestamp;
+use clawstore_core::ordered::sort_number;
 use clawstore_core::{Entry, EntryKey};
 use sqlx::postgres::{PgBindIterExt as _, PgConnection};
 
-use crate::columns::{RowKey, Text, fits, metadata_text, number, user_ids_text, value_text};
+use crate::columns::{RowKey, Text, fits, metadata_text, user_ids_text, value_text};
 use crate::link::{Call, Link};
 use crate::store_ids::{StoreIds, find_stores};
 
@@ -162,7 +163,7 @@ impl Call for CommitBatch<'_> {
             rows.entries().map(|entry| ticks(entry.created)).bind_iter() as _,
             rows.entries().map(|entry| ticks(entry.updated)).bind_iter() as _,
             rows.entries().map(value_text).bind_iter() as _,
-            rows.column(number) as Option<Vec<Option<i64>>>,
+            rows.column(sort_number) as Option<Vec<Option<i64>>>,
             rows.column(|_, entry| user_ids_text(entry)) as Option<Vec<Option<String>>>,
             rows.column(|_, entry| metadata_text(entry)) as Option<Vec<Option<Text<'_>>>>,
             rows.superseded() as Option<Vec<Option<i64>>>,

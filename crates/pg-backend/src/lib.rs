@@ -12,15 +12,18 @@ mod commit;
 mod incarnations;
 mod leases;
 mod reads;
+mod scans;
 
 mod columns;
 mod durability;
 mod failure;
 mod link;
+mod messages;
 mod open_error;
 mod session;
 mod store_ids;
 
+pub mod clawblox;
 pub mod migrate;
 
 pub use backend::{PgBackend, PgSettings};

@@ -1,17 +1,20 @@
 //! One connection that is used by one call at a time and opened when it is needed.
 //!
 //! Owns: waiting for one's turn, the deadline of a call, and that a session in doubt is never used again: while a call
-//! runs, its future owns the session, so that a missed deadline and a dropped future both close it. Does not own: what is
-//! asked (`commit`, `leases`, `reads`).
+//! runs, its future owns the session, so that a missed deadline and a dropped future both close it; between calls, hearing
+//! what is notified. Does not own: what is asked (`commit`, `leases`, `reads`), how a session listens (`messages`).
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clawstore_core::backend::BackendError;
+use clawstore_core::backend::{BackendError, PayloadSink};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::failure::Failure;
+use crate::messages::Session;
+use crate::open_error::OpenError;
 use crate::session::{self, Purpose};
 
 /// What is asked of the database: one statement, and perhaps a look at stores before it.
@@ -26,12 +29,26 @@ pub(crate) struct Link {
     options: PgConnectOptions,
     purpose: Purpose,
     must_be_durable: bool,
-    session: Mutex<Option<PgConnection>>,
+    session: Mutex<Option<Session>>,
+    /// Whoever listens lets a call have the session.
+    wanted: Notify,
+    /// Sessions listen from now on.
+    listens: AtomicBool,
 }
+
+/// Between two attempts to open a session to listen on. A beat may open one sooner.
+const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 
 impl Link {
     pub(crate) fn new(options: &PgConnectOptions, purpose: Purpose, must_be_durable: bool) -> Self {
-        Self { options: options.clone(), purpose, must_be_durable, session: Mutex::default() }
+        Self {
+            options: options.clone(),
+            purpose,
+            must_be_durable,
+            session: Mutex::default(),
+            wanted: Notify::new(),
+            listens: AtomicBool::new(false),
+        }
     }
 
     /// Asks what may be asked twice: a session that turns out to be lost is replaced, once.
@@ -59,29 +76,78 @@ impl Link {
         result.unwrap_or(Err(Failure::Late { sent }))
     }
 
-    /// Closes the session, if there is one, when the call that uses it is done.
-    pub(crate) async fn close(&self) {
-        if let Some(session) = self.session.lock().await.take() {
-            // The server notices by itself if the good-bye does not arrive.
-            let _ = sqlx::Connection::close(session).await;
+    /// Hands what is notified to `sink`, in order, for ever. Calls come first.
+    pub(crate) async fn listen(&self, sink: &PayloadSink) {
+        self.listens.store(true, Ordering::Release);
+        loop {
+            let mut place = self.session.lock().await;
+            if let Some(Session::Listening(listener)) = &mut *place {
+                listener.hear_buffered(sink);
+            }
+            let opened = tokio::select! {
+                biased;
+                () = self.wanted.notified() => Ok(()),
+                opened = self.hear(&mut place, sink) => opened,
+            };
+            drop(place);
+            if let Err(error) = opened {
+                tracing::debug!(%error, "no messages of other processes are heard");
+                pause().await;
+            }
         }
     }
 
+    /// Hears until the session is lost; opens one if there is none that listens.
+    async fn hear(&self, place: &mut Option<Session>, sink: &PayloadSink) -> Result<(), OpenError> {
+        if let Some(Session::Listening(listener)) = place {
+            listener.hear(sink).await;
+        }
+        if let Some(Session::Plain(plain)) = place.take() {
+            Session::Plain(plain).close().await;
+        }
+        *place = Some(self.open().await?);
+        Ok(())
+    }
+
+    /// Closes the session, if there is one, when the call that uses it is done.
+    pub(crate) async fn close(&self) {
+        if let Some(session) = self.turn().await.take() {
+            session.close().await;
+        }
+    }
+
+    /// Waits in line, and says so to whoever listens: in this order, or it could take the session again before.
+    async fn turn(&self) -> MutexGuard<'_, Option<Session>> {
+        tokio::join!(biased; self.session.lock(), async { self.wanted.notify_one() }).0
+    }
+
+    async fn open(&self) -> Result<Session, OpenError> {
+        if self.listens.load(Ordering::Acquire) {
+            let opening = session::open_listening(&self.options, self.purpose, self.must_be_durable);
+            return Box::pin(opening).await.map(Session::Listening);
+        }
+        let (plain, _) = session::open(&self.options, self.purpose, self.must_be_durable).await?;
+        Ok(Session::Plain(plain))
+    }
+
     async fn attempt<C: Call>(&self, sent: &mut bool, call: &C) -> Result<C::Answer, Failure> {
-        let mut place = self.session.lock().await;
+        let mut place = self.turn().await;
         let mut session = match place.take() {
             Some(session) => session,
-            None => {
-                session::open(&self.options, self.purpose, self.must_be_durable).await.map_err(Failure::NotConnected)?.0
-            }
+            None => self.open().await.map_err(Failure::NotConnected)?,
         };
         *sent = true;
-        let result = call.run(&mut session).await.map_err(Failure::Answered);
+        let result = async { call.run(session.connection().await?).await }.await.map_err(Failure::Answered);
         if !result.as_ref().is_err_and(Failure::ends_session) {
             *place = Some(session);
         }
         result
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server cannot be reached, and nobody says when it can")]
+async fn pause() {
+    tokio::time::sleep(LISTEN_PAUSE).await;
 }
 
 /// `None`: it was too late, and what was running is dropped.

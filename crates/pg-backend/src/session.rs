@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use crate::durability::{Durability, Shown};
 use crate::failure::{class, sqlstate, text};
 use crate::link::within;
+use crate::messages::Listener;
 use crate::open_error::OpenError;
 
 /// Postgres 15, the oldest that is tested. Columns compressed by lz4 and `client_connection_check_interval` came in 14.
@@ -65,12 +66,16 @@ pub(crate) async fn open(
     purpose: Purpose,
     must_be_durable: bool,
 ) -> Result<(PgConnection, Durability), OpenError> {
-    let late = || {
-        let detail = format!("no answer within {} s", OPEN_DEADLINE.as_secs());
-        Err(OpenError::Unreachable { server: server(options), detail })
-    };
     // Large, and rarely run: boxed, so that the calls that may have to open a session stay small.
-    within(OPEN_DEADLINE, Box::pin(open_now(options, purpose, must_be_durable))).await.unwrap_or_else(late)
+    let opening = Box::pin(open_now(options, purpose, must_be_durable));
+    within(OPEN_DEADLINE, opening).await.unwrap_or_else(|| Err(late(options)))
+}
+
+fn late(options: &PgConnectOptions) -> OpenError {
+    OpenError::Unreachable {
+        server: server(options),
+        detail: format!("no answer within {} s", OPEN_DEADLINE.as_secs()),
+    }
 }
 
 async fn open_now(
@@ -78,14 +83,49 @@ async fn open_now(
     purpose: Purpose,
     must_be_durable: bool,
 ) -> Result<(PgConnection, Durability), OpenError> {
-    let mut options =
-        options.clone().disable_statement_logging().options(SETTINGS).options(purpose.settings().to_vec());
-    if options.get_application_name().is_none() {
-        options = options.application_name("clawstore");
-    }
+    let options = with_settings(options, purpose);
+    let mut connection = PgConnection::connect_with(&options).await.map_err(|error| open_error(&options, error))?;
+    let durability = check(&options, &mut connection, must_be_durable).await?;
+    Ok((connection, durability))
+}
+
+/// Opens a session that listens too. Goes over a plain one first: the driver's listener would try again and again where a server
+/// cannot be reached, and not say why.
+pub(crate) async fn open_listening(
+    options: &PgConnectOptions,
+    purpose: Purpose,
+    must_be_durable: bool,
+) -> Result<Listener, OpenError> {
+    let (plain, _) = open(options, purpose, must_be_durable).await?;
+    // The server notices by itself if the good-bye does not arrive.
+    let _ = plain.close().await;
+    let options = with_settings(options, purpose);
     let failed = |error| open_error(&options, error);
-    let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
-    let found = sqlx::query_file!("queries/read_session.sql").fetch_one(&mut connection).await.map_err(failed)?;
+    let opening = Box::pin(async {
+        let mut listener = Listener::open(options.clone()).await.map_err(failed)?;
+        check(&options, listener.connection().await.map_err(failed)?, must_be_durable).await?;
+        listener.listen().await.map_err(failed)?;
+        Ok(listener)
+    });
+    within(OPEN_DEADLINE, opening).await.unwrap_or_else(|| Err(late(&options)))
+}
+
+fn with_settings(options: &PgConnectOptions, purpose: Purpose) -> PgConnectOptions {
+    let options = options.clone().disable_statement_logging().options(SETTINGS).options(purpose.settings().to_vec());
+    match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("clawstore"),
+    }
+}
+
+/// Checks what the session shows of the server.
+async fn check(
+    options: &PgConnectOptions,
+    connection: &mut PgConnection,
+    must_be_durable: bool,
+) -> Result<Durability, OpenError> {
+    let found = sqlx::query_file!("queries/read_session.sql").fetch_one(connection).await;
+    let found = found.map_err(|error| open_error(options, error))?;
     if found.version < SERVER_VERSION_MIN {
         return Err(OpenError::ServerTooOld { found: found.version });
     }
@@ -94,7 +134,7 @@ async fn open_now(
     }
     // What it shows may be old, and it takes no writes.
     if found.standby {
-        return Err(OpenError::Standby { server: server(&options) });
+        return Err(OpenError::Standby { server: server(options) });
     }
     let shown = Shown {
         fsync: found.fsync,
@@ -102,7 +142,7 @@ async fn open_now(
         synchronous_commit: found.synchronous_commit,
         standbys: found.standbys,
     };
-    Ok((connection, Durability::judge(&shown, must_be_durable)?))
+    Durability::judge(&shown, must_be_durable)
 }
 
 fn server(options: &PgConnectOptions) -> String {

@@ -190,3 +190,42 @@ fn a_standby_is_not_the_database() {
         assert!(matches!(error, OpenError::Standby { .. }), "{error}");
     });
 }
+
+/// Commits that notify are made one at a time in the whole cluster: one that hangs costs messages, and no beat.
+#[test]
+fn somebody_elses_hanging_notification_costs_messages_alone() {
+    let cluster = Cluster::start().unwrap();
+    let database = Arc::new(Database::create_on(&cluster));
+    let reload = |setting: &str| {
+        database.psql(setting).unwrap();
+        database.psql("SELECT pg_reload_conf()").unwrap();
+    };
+    block_on(async {
+        let backend = PgBackend::open(options(&database.url()), PgSettings::default()).await.unwrap();
+        let (leases, messages) = (backend.leases().unwrap(), backend.messages().unwrap());
+        leases.join(ME).await.unwrap();
+        // There is no such standby, and the commit waits for it.
+        reload("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+        let notify = || {
+            let database = Arc::clone(&database);
+            std::thread::spawn(move || {
+                database
+                    .psql("SELECT pg_notify('another', 'x'), pg_logical_emit_message(true, 'a', 'something written')")
+            })
+        };
+        let mut hanging = notify();
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        while database.psql(waiting).unwrap().trim() != "1" {
+            // It takes a moment until the server knows of the setting.
+            if hanging.is_finished() {
+                hanging = notify();
+            }
+        }
+        let error = messages.publish(vec!["late".to_owned()]).await.unwrap_err();
+        assert_eq!(error.kind, BackendErrorKind::Unavailable, "{error}");
+        assert!(leases.beat(Beat { incarnation: ME, watch: Vec::new() }).await.unwrap().alive);
+        reload("ALTER SYSTEM RESET synchronous_standby_names");
+        hanging.join().unwrap().unwrap();
+        messages.publish(vec!["in time".to_owned()]).await.unwrap();
+    });
+}

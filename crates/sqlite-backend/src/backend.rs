@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendErrorKind, BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries,
+    Backend, BackendErrorKind, BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries, SortedItem,
+    SortedQuery, VersionInfo, VersionQuery,
 };
 use clawstore_core::{Entry, EntryKey, StoreId};
 use rusqlite::Connection;
@@ -135,6 +136,27 @@ impl ScanEntries for SqliteBackend {
                 let job = move |reply| Job::Read(ReadJob::Keys { store, after, limit, reply });
                 Box::pin(self.writer.ask(job))
             }
+        }
+    }
+
+    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
+        match &self.reader {
+            Some(reader) => reader.read_version(key, revision),
+            None => Box::pin(self.writer.ask(move |reply| Job::Read(ReadJob::Version(key, revision, reply)))),
+        }
+    }
+
+    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
+        match &self.reader {
+            Some(reader) => reader.list_versions(query),
+            None => Box::pin(self.writer.ask(move |reply| Job::Read(ReadJob::Versions(query, reply)))),
+        }
+    }
+
+    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
+        match &self.reader {
+            Some(reader) => reader.list_sorted(query),
+            None => Box::pin(self.writer.ask(move |reply| Job::Read(ReadJob::Sorted(query, reply)))),
         }
     }
 }

@@ -52,12 +52,11 @@ pub(crate) fn fits(entry: &Entry) -> bool {
 
 /// Reads revision, created, updated, user ids, metadata, value, in this order from column 0.
 pub(crate) fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    let ticks = |index| number(row, index).map(Timestamp::from_ticks);
     let value = text(row, 5)?.map(Value::new).transpose();
     Ok(Entry {
         revision: number(row, 0)?,
-        created: ticks(1)?,
-        updated: ticks(2)?,
+        created: ticks(row, 1)?,
+        updated: ticks(row, 2)?,
         value: value.map_err(|error| unreadable(5, error))?,
         attributes: Attributes {
             user_ids: match row.get_ref(3)?.as_bytes_or_null().map_err(|error| unreadable(3, error))? {
@@ -69,7 +68,11 @@ pub(crate) fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-fn number(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
+pub(crate) fn ticks(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
+    number(row, index).map(Timestamp::from_ticks)
+}
+
+pub(crate) fn number(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
     let stored: i64 = row.get(index)?;
     u64::try_from(stored).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, stored))
 }

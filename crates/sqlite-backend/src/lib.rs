@@ -12,6 +12,7 @@
 
 mod backend;
 mod reader;
+mod scans;
 mod writer;
 
 mod columns;

@@ -1,12 +1,14 @@
 //! Reading what is committed.
 //!
-//! Owns: the read statements, the threads that run them, and the reader for commands that run beside a server. Does not
+//! Owns: the statements for entries, stores and keys (versions and sorted lists are in `scans`), the threads that run them, and the reader for commands that run beside a server. Does not
 //! own: caches, or which read may be shared.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use clawstore_core::backend::{BackendErrorKind, BackendFuture, ReadEntries, ScanEntries};
+use clawstore_core::backend::{
+    BackendErrorKind, BackendFuture, ReadEntries, ScanEntries, SortedItem, SortedQuery, VersionInfo, VersionQuery,
+};
 use clawstore_core::{Entry, EntryKey, GameId, StoreId};
 use rusqlite::{Connection, Row};
 
@@ -15,6 +17,7 @@ use crate::connection::{database_path, open_reader};
 use crate::failure::{Latch, Stage, backend_error};
 use crate::migrations;
 use crate::open_error::OpenError;
+use crate::scans;
 use crate::store_ids::StoreIds;
 use crate::worker::{Jobs, Reply, Worker};
 
@@ -77,6 +80,18 @@ impl ScanEntries for SqliteReader {
     ) -> BackendFuture<'_, Vec<EntryKey>> {
         Box::pin(self.worker.ask(move |reply| ReadJob::Keys { store, after, limit, reply }))
     }
+
+    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
+        Box::pin(self.worker.ask(move |reply| ReadJob::Version(key, revision, reply)))
+    }
+
+    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
+        Box::pin(self.worker.ask(move |reply| ReadJob::Versions(query, reply)))
+    }
+
+    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
+        Box::pin(self.worker.ask(move |reply| ReadJob::Sorted(query, reply)))
+    }
 }
 
 /// What a reader is asked for.
@@ -84,6 +99,9 @@ pub(crate) enum ReadJob {
     Entries(Vec<EntryKey>, Reply<Vec<Entry>>),
     Stores(Reply<Vec<StoreId>>),
     Keys { store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize, reply: Reply<Vec<EntryKey>> },
+    Version(EntryKey, u64, Reply<Option<Entry>>),
+    Versions(VersionQuery, Reply<Vec<VersionInfo>>),
+    Sorted(SortedQuery, Reply<Vec<SortedItem>>),
 }
 
 impl ReadJob {
@@ -94,6 +112,11 @@ impl ReadJob {
             Self::Keys { store, after, limit, reply } => {
                 answer(reply, list_keys(connection, stores, &store, after.as_deref(), limit));
             }
+            Self::Version(key, revision, reply) => {
+                answer(reply, scans::read_version(connection, stores, &key, revision));
+            }
+            Self::Versions(query, reply) => answer(reply, scans::list_versions(connection, stores, &query)),
+            Self::Sorted(query, reply) => answer(reply, scans::list_sorted(connection, stores, &query)),
         }
     }
 }

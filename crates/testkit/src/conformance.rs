@@ -8,7 +8,10 @@ pub mod entries;
 pub mod fencing;
 pub mod leases;
 pub mod listing;
+pub mod memory;
 pub mod replay;
+pub mod sorted;
+pub mod version_lists;
 pub mod versions;
 
 use std::collections::HashMap;
@@ -22,7 +25,7 @@ use clawstore_core::backend::{
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 
-/// Looks at kept versions past the seam, which cannot read them yet.
+/// Looks at kept versions past the seam, as an operator would.
 pub trait InspectVersions {
     /// Versions of a key, oldest first.
     fn versions(&self, key: &EntryKey) -> Vec<Entry>;
@@ -192,6 +195,12 @@ macro_rules! backend_conformance {
             listing: nothing_is_listed_when_empty, stores_are_listed_with_their_scopes_in_order,
                 keys_are_listed_in_byte_order, keys_are_listed_in_pages, removed_keys_are_not_listed,
                 keys_of_other_stores_are_not_listed;
+            version_lists: a_version_is_read_whether_stored_or_kept, an_unknown_key_has_no_versions,
+                versions_are_listed_in_both_directions, versions_are_listed_in_pages,
+                versions_are_listed_by_the_time_of_their_writing, versions_of_other_keys_are_not_listed;
+            sorted: numbers_are_sorted_in_both_directions, numbers_of_one_value_are_sorted_by_key,
+                numbers_are_sorted_in_pages, bounds_are_inclusive, numbers_are_exact_over_int64,
+                only_live_numbers_of_the_store_are_sorted, a_changed_number_moves;
         }
     };
     (@cases $make:expr; $($module:ident: $($case:ident),+;)+) => {

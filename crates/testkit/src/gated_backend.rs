@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, CommitBatches, HoldLeases, ReadEntries, RowOutcome,
-    ScanEntries,
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, CarryMessages, CommitBatches, HoldLeases,
+    ReadEntries, RowOutcome, ScanEntries, SortedItem, SortedQuery, VersionInfo, VersionQuery,
 };
 use clawstore_core::{Entry, EntryKey, StoreId};
 use tokio::sync::watch;
+
+use crate::message_line::MessageLine;
 
 type Poison = Arc<dyn Fn(&EntryKey) -> bool + Send + Sync>;
 
@@ -21,6 +23,7 @@ type Poison = Arc<dyn Fn(&EntryKey) -> bool + Send + Sync>;
 #[derive(Clone)]
 pub struct GatedBackend {
     inner: Arc<dyn Backend>,
+    line: Option<MessageLine>,
     plan: Arc<Mutex<Plan>>,
     commits_open: Arc<watch::Sender<bool>>,
     reads_open: Arc<watch::Sender<bool>>,
@@ -52,6 +55,7 @@ impl GatedBackend {
     pub fn new(inner: Arc<dyn Backend>) -> Self {
         Self {
             inner,
+            line: None,
             plan: Arc::default(),
             commits_open: Arc::new(watch::Sender::new(true)),
             reads_open: Arc::new(watch::Sender::new(true)),
@@ -59,6 +63,13 @@ impl GatedBackend {
             commits_finished: Arc::default(),
             reads_started: Arc::default(),
         }
+    }
+
+    /// Carries messages over `line`.
+    #[must_use]
+    pub fn with_messages(mut self, line: &MessageLine) -> Self {
+        self.line = Some(line.clone());
+        self
     }
 
     /// Commits wait from now on, until [`release`](Self::release).
@@ -71,7 +82,7 @@ impl GatedBackend {
         self.commits_open.send_replace(true);
     }
 
-    /// Reads of entries wait from now on, until [`release_reads`](Self::release_reads).
+    /// Reads of entries, versions and sorted lists wait from now on, until [`release_reads`](Self::release_reads).
     pub fn hold_reads(&self) {
         self.reads_open.send_replace(false);
     }
@@ -97,7 +108,7 @@ impl GatedBackend {
         self.plan().commit_faults.extend(std::iter::repeat_n(Fault::LoseReply, n));
     }
 
-    /// The next `n` reads of entries fail.
+    /// The next `n` reads of entries, versions or sorted lists fail.
     pub fn fail_reads(&self, n: usize, kind: BackendErrorKind) {
         self.plan().read_faults.extend(std::iter::repeat_n(kind, n));
     }
@@ -130,7 +141,7 @@ impl GatedBackend {
         self.commits_finished.subscribe()
     }
 
-    /// How many reads of entries have been asked for (one read may be of many keys).
+    /// How many reads of entries, versions and sorted lists have been asked for (one read may be of many keys).
     pub fn reads_started(&self) -> watch::Receiver<u64> {
         self.reads_started.subscribe()
     }
@@ -145,7 +156,7 @@ impl GatedBackend {
         reach(self.commits_finished(), n).await;
     }
 
-    /// Waits until at least `n` reads of entries have been asked for, held ones included.
+    /// Waits until at least `n` reads of entries, versions and sorted lists have been asked for, held ones included.
     pub async fn wait_reads_started(&self, n: u64) {
         reach(self.reads_started(), n).await;
     }
@@ -162,6 +173,18 @@ impl GatedBackend {
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes a read, or fails it.
+    async fn read(&self, keys: u64) -> Result<(), BackendError> {
+        let fault = {
+            let mut plan = self.plan();
+            plan.keys_read += keys;
+            plan.read_faults.pop_front()
+        };
+        self.reads_started.send_modify(|count| *count += 1);
+        wait_open(&self.reads_open).await;
+        fault.map_or(Ok(()), |kind| Err(BackendError::new(kind, format_args!("planned failure: {kind:?}"))))
     }
 
     async fn commit(&self, batch: Arc<Batch>) -> Result<Vec<RowOutcome>, BackendError> {
@@ -208,17 +231,8 @@ async fn reach(mut counter: watch::Receiver<u64>, n: u64) {
 impl ReadEntries for GatedBackend {
     fn read_entries(&self, keys: Vec<EntryKey>) -> BackendFuture<'_, Vec<Entry>> {
         Box::pin(async move {
-            let fault = {
-                let mut plan = self.plan();
-                plan.keys_read += keys.len() as u64;
-                plan.read_faults.pop_front()
-            };
-            self.reads_started.send_modify(|count| *count += 1);
-            wait_open(&self.reads_open).await;
-            match fault {
-                Some(kind) => Err(BackendError::new(kind, format_args!("planned failure: {kind:?}"))),
-                None => self.inner.read_entries(keys).await,
-            }
+            self.read(keys.len() as u64).await?;
+            self.inner.read_entries(keys).await
         })
     }
 }
@@ -250,11 +264,36 @@ impl ScanEntries for GatedBackend {
     ) -> BackendFuture<'_, Vec<EntryKey>> {
         self.inner.list_keys(store, after, limit)
     }
+
+    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
+        Box::pin(async move {
+            self.read(1).await?;
+            self.inner.read_version(key, revision).await
+        })
+    }
+
+    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
+        Box::pin(async move {
+            self.read(0).await?;
+            self.inner.list_versions(query).await
+        })
+    }
+
+    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
+        Box::pin(async move {
+            self.read(0).await?;
+            self.inner.list_sorted(query).await
+        })
+    }
 }
 
 impl Backend for GatedBackend {
     fn leases(&self) -> Option<&dyn HoldLeases> {
         self.inner.leases()
+    }
+
+    fn messages(&self) -> Option<&dyn CarryMessages> {
+        self.line.as_ref().map(|line| line as &dyn CarryMessages)
     }
 }
 

@@ -10,10 +10,12 @@ pub mod postgres;
 mod gated_backend;
 mod manual_clock;
 mod memory_backend;
+mod message_line;
 mod seeded_entropy;
 
 pub use conformance::InspectVersions;
 pub use gated_backend::GatedBackend;
 pub use manual_clock::ManualClock;
 pub use memory_backend::MemoryBackend;
+pub use message_line::MessageLine;
 pub use seeded_entropy::SeededEntropy;

@@ -6,13 +6,15 @@
 
 mod leases;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clawstore_core::backend::{
     Backend, BackendError, BackendErrorKind, BackendFuture, Batch, BatchRow, CommitBatches, Fence, HoldLeases,
-    Incarnation, LaneId, ReadEntries, RowOutcome, ScanEntries,
+    Incarnation, LaneId, ReadEntries, RowOutcome, ScanEntries, SortedItem, SortedQuery, VersionInfo, VersionQuery,
 };
+use clawstore_core::ordered::sort_number;
 use clawstore_core::{Entry, EntryKey, StoreId};
 
 use crate::conformance::InspectVersions;
@@ -125,6 +127,26 @@ impl Stored {
     }
 }
 
+impl Stored {
+    /// Everything that is known of a key, oldest first.
+    fn revisions(&self, key: &EntryKey) -> Vec<Entry> {
+        let kept = self.versions.get(key).into_iter().flatten();
+        kept.chain(self.entries.get(key)).map(|entry| Entry::clone(entry)).collect()
+    }
+
+    /// Live entries of an ordered store, ascending.
+    fn sorted(&self, store: &StoreId) -> Vec<SortedItem> {
+        let entries = self.entries.iter().filter(|(key, _)| *key.store == *store);
+        let item = |(key, entry): (&EntryKey, &Arc<Entry>)| {
+            let (number, value) = (sort_number(key, entry)?, entry.value.clone()?);
+            Some(SortedItem { key: Arc::clone(&key.key), number, value })
+        };
+        let mut items: Vec<_> = entries.filter_map(item).collect();
+        items.sort_by(|a, b| (a.number, &a.key).cmp(&(b.number, &b.key)));
+        items
+    }
+}
+
 impl ReadEntries for MemoryBackend {
     fn read_entries(&self, keys: Vec<EntryKey>) -> BackendFuture<'_, Vec<Entry>> {
         Box::pin(async move { Ok(keys.iter().map(|key| self.entry(key)).collect()) })
@@ -161,6 +183,46 @@ impl ScanEntries for MemoryBackend {
             let live = stored.entries.iter().filter(|(key, entry)| key.store == store && entry.value.is_some());
             let beyond = live.filter(|(key, _)| after.as_ref().is_none_or(|after| key.key > *after));
             Ok(beyond.map(|(key, _)| key.clone()).take(limit).collect())
+        })
+    }
+
+    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
+        Box::pin(async move { Ok(lock(&self.stored).revisions(&key).into_iter().find(|e| e.revision == revision)) })
+    }
+
+    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
+        Box::pin(async move {
+            let mut revisions = lock(&self.stored).revisions(&query.key);
+            let (from, to) = (query.from.unwrap_or_default(), query.to);
+            revisions.retain(|entry| entry.updated >= from && to.is_none_or(|to| entry.updated <= to));
+            if query.descending {
+                revisions.reverse();
+            }
+            let first = match query.after {
+                Some(after) if query.descending => revisions.partition_point(|entry| entry.revision >= after),
+                Some(after) => revisions.partition_point(|entry| entry.revision <= after),
+                None => 0,
+            };
+            let info = |entry: &Entry| VersionInfo { id: entry.version(), is_deleted: entry.value.is_none() };
+            Ok(revisions.iter().skip(first).take(query.limit).map(info).collect())
+        })
+    }
+
+    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
+        Box::pin(async move {
+            let mut items = lock(&self.stored).sorted(&query.store);
+            items.retain(|item| (query.min..=query.max).contains(&item.number));
+            if !query.ascending {
+                items.reverse();
+            }
+            if let Some(after) = &query.after {
+                items.retain(|item| {
+                    let place = (item.number, &item.key).cmp(&(after.0, &after.1));
+                    place == if query.ascending { Ordering::Greater } else { Ordering::Less }
+                });
+            }
+            items.truncate(query.limit);
+            Ok(items)
         })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clawstore_core::backend::{BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries};
+use clawstore_core::backend::{
+    BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries, SortedItem, SortedQuery, VersionInfo,
+    VersionQuery,
+};
 use tokio::sync::watch;
 
 use super::*;
@@ -89,6 +92,18 @@ impl ScanEntries for FirstReadIsSlow {
         limit: usize,
     ) -> BackendFuture<'_, Vec<EntryKey>> {
         self.memory.list_keys(store, after, limit)
+    }
+
+    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
+        self.memory.read_version(key, revision)
+    }
+
+    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
+        self.memory.list_versions(query)
+    }
+
+    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
+        self.memory.list_sorted(query)
     }
 }
 

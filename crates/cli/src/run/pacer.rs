@@ -7,22 +7,21 @@ use std::time::Duration;
 
 use clawstore::clock::{Clock, Moment};
 
-pub(super) const TICK: Duration = Duration::from_nanos(1_000_000_000 / 60);
-
 /// A server that is further behind than this lets the missed ticks go, instead of running them all at once.
 const BEHIND_MAX: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Pacer {
     clock: Arc<dyn Clock>,
+    tick: Duration,
     next: Moment,
     last: Moment,
 }
 
 impl Pacer {
-    pub(super) fn new(clock: &Arc<dyn Clock>) -> Self {
-        let now = clock.now();
-        Self { clock: Arc::clone(clock), next: now + TICK, last: now }
+    pub(super) fn new(clock: Arc<dyn Clock>, ticks_per_second: u32) -> Self {
+        let (now, tick) = (clock.now(), Duration::from_secs(1) / ticks_per_second.max(1));
+        Self { clock, tick, next: now + tick, last: now }
     }
 
     /// Returns when the next tick is due, with the time since the last one. In between it sleeps, and calls `woken` each
@@ -33,7 +32,7 @@ impl Pacer {
             let left = self.next.since(now);
             if left.is_zero() {
                 let behind = now.since(self.next);
-                self.next = if behind > BEHIND_MAX { now + TICK } else { self.next + TICK };
+                self.next = if behind > BEHIND_MAX { now + self.tick } else { self.next + self.tick };
                 let dt = now.since(self.last);
                 self.last = now;
                 return dt;

@@ -14,36 +14,51 @@ use crate::exit::LoadError;
 const SERVER_SCRIPTS: [&str; 2] = [".server.luau", ".server.lua"];
 
 /// A script that compiles.
-#[derive(Debug)]
-pub(super) struct Script {
-    pub(super) name: String,
-    pub(super) source: String,
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    pub(crate) name: String,
+    pub(crate) source: String,
 }
 
 /// The script at `path`, or all server scripts in that folder and below, in order of their paths.
-pub(super) fn load(path: &Path) -> Result<Vec<Script>, LoadError> {
+pub(crate) fn load(path: &Path) -> Result<Vec<Script>, LoadError> {
     let metadata = fs::metadata(path).map_err(|error| LoadError(format!("{}: {error}", path.display())))?;
     if !metadata.is_dir() {
         return Ok(vec![read(path, path.file_name().unwrap_or(path.as_os_str()).as_ref())?]);
     }
-    let mut files = Vec::new();
-    find(path, &mut files)?;
-    files.sort();
+    let files = files_ending_with(path, &SERVER_SCRIPTS)?;
     if files.is_empty() {
         return Err(LoadError(format!("{}: there is no *.server.luau in this folder", path.display())));
     }
     files.iter().map(|file| read(file, file.strip_prefix(path).unwrap_or(file))).collect()
 }
 
-fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
+/// Files in a folder and below whose names end with one of these, in order of their paths; the path itself if it is such a
+/// file.
+pub(crate) fn files_ending_with(path: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, LoadError> {
+    let is_one = |file: &Path| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        endings.iter().any(|ending| name.ends_with(ending))
+    };
+    if path.is_file() {
+        return Ok(if is_one(path) { vec![path.to_owned()] } else { Vec::new() });
+    }
+    let mut files = Vec::new();
+    find(path, &is_one, &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+fn find(folder: &Path, is_one: &impl Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
     let problem = |error| LoadError(format!("{}: {error}", folder.display()));
     for entry in fs::read_dir(folder).map_err(problem)? {
         let entry = entry.map_err(problem)?;
+        let path = entry.path();
         // Links are not followed: they may lead in circles.
         if entry.file_type().map_err(problem)?.is_dir() {
-            find(&entry.path(), files)?;
-        } else if SERVER_SCRIPTS.iter().any(|ending| entry.file_name().to_string_lossy().ends_with(ending)) {
-            files.push(entry.path());
+            find(&path, is_one, files)?;
+        } else if is_one(&path) {
+            files.push(path);
         }
     }
     Ok(())

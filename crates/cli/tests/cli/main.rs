@@ -5,7 +5,10 @@
 mod support;
 
 mod exit_codes;
+mod import;
 mod inspect;
 mod postgres;
 mod shutdown;
+mod simulated;
+mod specs;
 mod tycoon;

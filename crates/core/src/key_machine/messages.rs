@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::backend::Fence;
 use crate::clock::{Moment, Timestamp};
 use crate::entry::Entry;
+use crate::entry_key::StoreKind;
 use crate::error::CallError;
 use crate::ops::{Applied, CallResult, Reply, Request, Update};
 
@@ -56,8 +57,8 @@ impl Head {
     ///
     /// # Errors
     /// The call's own refusal; the head stays.
-    pub fn after(&self, writer: Writer, request: &Request, at: Timestamp) -> Result<Self, CallError> {
-        Ok(match request.apply(&self.entry, at)? {
+    pub fn after(&self, kind: StoreKind, writer: Writer, request: &Request, at: Timestamp) -> Result<Self, CallError> {
+        Ok(match request.apply(kind, &self.entry, at)? {
             Applied::Write { entry, .. } => Self { entry, writer: Some(writer) },
             Applied::Reply(_) => self.clone(),
         })

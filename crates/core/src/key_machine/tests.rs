@@ -36,7 +36,7 @@ fn set(number: i64) -> Set {
 
 impl Bench {
     fn new() -> Self {
-        let machine = KeyMachine::new(Retention::Hourly, Owned::default());
+        let machine = KeyMachine::new(StoreKind::Standard, Retention::Hourly, Owned::default());
         Self { machine, now: Moment::default(), ask: 0 }
     }
 

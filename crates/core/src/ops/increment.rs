@@ -3,8 +3,10 @@
 use super::Applied;
 use crate::clock::Timestamp;
 use crate::entry::{Attributes, Entry};
+use crate::entry_key::StoreKind;
 use crate::error::{CallError, ErrorCode};
 use crate::limits::INTEGER_MAX;
+use crate::ordered;
 use crate::value::Value;
 
 /// What `IncrementAsync` was given.
@@ -17,24 +19,27 @@ pub struct Increment {
 }
 
 impl Increment {
-    pub(super) fn validate(&self) -> Result<(), CallError> {
-        if self.delta.unsigned_abs() > INTEGER_MAX.unsigned_abs() {
-            return Err(out_of_range());
+    pub(super) fn validate(&self, kind: StoreKind) -> Result<(), CallError> {
+        if !in_range(kind, self.delta) {
+            return Err(out_of_range(kind));
         }
-        self.attributes.validate()
+        self.attributes.validate(kind)
     }
 
-    pub(super) fn apply(&self, head: &Entry, at: Timestamp) -> Result<Applied, CallError> {
-        let old = match &head.value {
-            None => 0,
-            Some(value) => value.as_integer().ok_or_else(not_numeric)?,
+    pub(super) fn apply(&self, kind: StoreKind, head: &Entry, at: Timestamp) -> Result<Applied, CallError> {
+        let old = match (&head.value, kind) {
+            (None, _) => 0,
+            (Some(value), StoreKind::Standard) => value.as_integer().ok_or_else(not_numeric)?,
+            (Some(value), StoreKind::Ordered) => ordered::number(value).map_err(|_| not_numeric())?,
         };
-        let sum = old.saturating_add(self.delta);
-        if sum.unsigned_abs() > INTEGER_MAX.unsigned_abs() {
-            return Err(out_of_range());
-        }
+        let sum = old.checked_add(self.delta).filter(|sum| in_range(kind, *sum)).ok_or_else(|| out_of_range(kind))?;
         Ok(Applied::written(head.successor(Some(Value::integer(sum)), self.attributes.clone(), at)))
     }
+}
+
+/// The range of `decisions.md` 19: what a double holds exactly, and in ordered stores what the database does.
+fn in_range(kind: StoreKind, number: i64) -> bool {
+    kind == StoreKind::Ordered || number.unsigned_abs() <= INTEGER_MAX.unsigned_abs()
 }
 
 fn not_numeric() -> CallError {
@@ -43,6 +48,8 @@ fn not_numeric() -> CallError {
         .error("API Services rejected request with error. Error code: 24 Reason: Key value is not numeric.")
 }
 
-fn out_of_range() -> CallError {
-    CallError::unavailable("The result of the increment leaves the range of whole numbers, ±2^53.")
+/// The result would not be a number that the store holds exactly.
+pub fn out_of_range(kind: StoreKind) -> CallError {
+    let bits = if kind == StoreKind::Ordered { 63 } else { 53 };
+    CallError::unavailable(format_args!("The result of the increment leaves the range of whole numbers, ±2^{bits}."))
 }

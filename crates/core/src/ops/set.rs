@@ -3,7 +3,9 @@
 use super::Applied;
 use crate::clock::Timestamp;
 use crate::entry::{Attributes, Entry};
+use crate::entry_key::StoreKind;
 use crate::error::CallError;
+use crate::scores;
 use crate::value::Value;
 
 /// What `SetAsync` was given.
@@ -16,8 +18,15 @@ pub struct Set {
 }
 
 impl Set {
-    pub(super) fn validate(&self) -> Result<(), CallError> {
-        self.attributes.validate()
+    /// The checks that need no stored state.
+    ///
+    /// # Errors
+    /// As [`super::Request::validate`].
+    pub fn validate(&self, kind: StoreKind) -> Result<(), CallError> {
+        if kind == StoreKind::Ordered {
+            scores::floor(&self.value)?;
+        }
+        self.attributes.validate(kind)
     }
 
     pub(super) fn apply(&self, head: &Entry, at: Timestamp) -> Applied {

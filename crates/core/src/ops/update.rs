@@ -4,6 +4,7 @@
 use super::{Applied, Reply, Set};
 use crate::clock::Timestamp;
 use crate::entry::Entry;
+use crate::entry_key::StoreKind;
 use crate::error::CallError;
 use crate::key_machine::Base;
 
@@ -20,8 +21,8 @@ impl Update {
     /// An update whose transform has not run yet.
     pub const NOT_RUN: Self = Self { base: None, result: None };
 
-    pub(super) fn validate(&self) -> Result<(), CallError> {
-        self.result.as_ref().map_or(Ok(()), Set::validate)
+    pub(super) fn validate(&self, kind: StoreKind) -> Result<(), CallError> {
+        self.result.as_ref().map_or(Ok(()), |set| set.validate(kind))
     }
 
     pub(super) fn apply(&self, head: &Entry, at: Timestamp) -> Applied {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::Timestamp;
 use crate::entry::Attributes;
-use crate::entry_key::{GameId, StoreId};
+use crate::entry_key::{GameId, StoreId, StoreKind};
 use crate::key_machine::{VmId, Writer};
 use crate::ops::{Applied, Request, Set};
 use crate::value::Value;
@@ -21,7 +21,9 @@ fn key(name: &str) -> EntryKey {
 fn write(head: &Arc<Entry>, bytes: usize, keep_previous: bool) -> (Item<&'static str>, Arc<Entry>) {
     let value = Value::new(vec![b'1'; bytes]).expect("within the limit");
     let request = Request::Set(Set { value, attributes: Attributes::default() });
-    let Ok(Applied::Write { entry, reply }) = request.apply(head, Timestamp::default()) else { panic!("a set writes") };
+    let Ok(Applied::Write { entry, reply }) = request.apply(StoreKind::Standard, head, Timestamp::default()) else {
+        panic!("a set writes")
+    };
     let writer = Writer { vm: VmId(1), op: entry.revision };
     let deadline = Moment::default() + Duration::from_secs(30);
     let op = Box::new(Op { writer, at: Timestamp::default(), deadline, request, caller: "caller" });

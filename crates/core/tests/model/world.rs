@@ -22,7 +22,7 @@ use clawstore_core::ops::{CallResult, Reply, Request, Set, Update};
 use clawstore_core::versioning::Retention;
 use clawstore_core::vm_queue::{Transform, TransformFailed, VmQueue};
 use clawstore_core::write_batch::{AfterSettle, PendingWrites, Recalled, RowResult};
-use clawstore_core::{EntryKey, GameId, StoreId, Value};
+use clawstore_core::{EntryKey, GameId, StoreId, StoreKind, Value};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
@@ -151,7 +151,7 @@ impl Default for World {
             key: EntryKey::new(&Arc::new(StoreId::global(GameId::Number(1))), b"k").expect("legal"),
             now: 0,
             vms: vec![vm(), vm(), vm()],
-            machine: Some(KeyMachine::new(Retention::EveryWrite, Owned::default())),
+            machine: Some(KeyMachine::new(StoreKind::Standard, Retention::EveryWrite, Owned::default())),
             to_machine: VecDeque::new(),
             to_flusher: VecDeque::new(),
             flusher: PendingWrites::default(),
@@ -286,7 +286,7 @@ impl World {
         self.fence += 1;
         self.cell = self.stored();
         let owned = Owned { entry: self.stored(), fence: Fence(self.fence), generation: self.machines };
-        self.machine = Some(KeyMachine::new(Retention::EveryWrite, owned));
+        self.machine = Some(KeyMachine::new(StoreKind::Standard, Retention::EveryWrite, owned));
         let later = std::mem::take(&mut self.to_machine);
         let is_kept = |input: &Input<Port>| matches!(input, Input::Call(_) | Input::Rerun(..) | Input::VmGone(_));
         self.to_machine = ops.chain(later.into_iter().filter(is_kept)).collect();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use clawstore_core::backend::{
     Backend, BackendError, BackendFuture, Batch, CommitBatches, HoldLeases, ReadEntries, RowOutcome, ScanEntries,
+    SortedItem, SortedQuery, VersionInfo, VersionQuery,
 };
 use clawstore_core::{Entry, EntryKey, StoreId};
 use tokio::sync::Mutex;
@@ -79,6 +80,18 @@ impl ScanEntries for AckBeforeCommit {
         limit: usize,
     ) -> BackendFuture<'_, Vec<EntryKey>> {
         self.inner.list_keys(store, after, limit)
+    }
+
+    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
+        self.inner.read_version(key, revision)
+    }
+
+    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
+        self.inner.list_versions(query)
+    }
+
+    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
+        self.inner.list_sorted(query)
     }
 }
 

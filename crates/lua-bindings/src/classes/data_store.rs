@@ -10,7 +10,10 @@ use mlua::{Lua, UserDataRegistry};
 use parking_lot::Mutex;
 
 use super::instance_members;
-use crate::methods::{Method, Methods, get_async, increment_async, remove_async, set_async, update_async};
+use crate::methods::{
+    Method, Methods, get_async, get_version_async, increment_async, list_versions_async, no_results, remove_async,
+    set_async, update_async,
+};
 
 /// One store object. The same name and scope give the same object (spec §1).
 #[derive(Debug)]
@@ -67,7 +70,8 @@ impl DataStore {
     }
 }
 
-const SERVICE: &str = "DataStoreService";
+/// The service that it comes from.
+pub(crate) const SERVICE: &str = "DataStoreService";
 
 /// Its yielding methods.
 pub(crate) const METHODS: &[Method] = &[
@@ -76,6 +80,13 @@ pub(crate) const METHODS: &[Method] = &[
     Method { service: SERVICE, name: "UpdateAsync", start: update_async::start, finish: update_async::finish },
     Method { service: SERVICE, name: "IncrementAsync", start: increment_async::start, finish: increment_async::finish },
     Method { service: SERVICE, name: "RemoveAsync", start: remove_async::start, finish: remove_async::finish },
+    Method {
+        service: SERVICE,
+        name: "GetVersionAsync",
+        start: get_version_async::start,
+        finish: get_version_async::finish,
+    },
+    Method { service: SERVICE, name: "ListVersionsAsync", start: list_versions_async::start, finish: no_results },
 ];
 
 pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStore>, methods: Methods) -> mlua::Result<()> {

@@ -10,7 +10,9 @@ use clawstore_core::{CallError, GameId, StoreId, StoreKind};
 use mlua::{AnyUserData, Lua, UserDataFields, UserDataRegistry, Value as LuaValue};
 
 use super::data_store::DataStore;
+use super::enums::REQUEST_TYPES;
 use super::options::StoreOptions;
+use super::ordered_data_store::OrderedDataStore;
 use super::{guarded, instance_members};
 use crate::arguments;
 use crate::shared::{State, borrow};
@@ -18,16 +20,21 @@ use crate::shared::{State, borrow};
 /// Name and scope; no scope for `AllScopes`.
 type StoreName = (Vec<u8>, Option<Vec<u8>>);
 
+/// Opened stores by name.
+type Stores = State<HashMap<StoreName, AnyUserData>>;
+
 /// The service of one VM.
 #[derive(Debug)]
 pub(crate) struct DataStoreService {
     game: GameId,
-    stores: State<HashMap<StoreName, AnyUserData>>,
+    stores: Stores,
+    /// A namespace of their own.
+    ordered_stores: Stores,
 }
 
 impl DataStoreService {
     pub(crate) fn new(game: GameId) -> Self {
-        Self { game, stores: State::default() }
+        Self { game, stores: State::default(), ordered_stores: State::default() }
     }
 
     fn open(&self, lua: &Lua, name: StoreName, store: DataStore) -> mlua::Result<AnyUserData> {
@@ -73,6 +80,37 @@ impl DataStoreService {
     }
 }
 
+impl DataStoreService {
+    fn get_ordered_data_store(
+        &self,
+        lua: &Lua,
+        name: &LuaValue,
+        scope: &LuaValue,
+    ) -> mlua::Result<Result<AnyUserData, CallError>> {
+        let opened = store_name(name, scope, &LuaValue::Nil).and_then(|(name, scope)| {
+            let scope = scope.unwrap_or_default();
+            Ok((StoreId::new(self.game, StoreKind::Ordered, &name, &scope)?, (name, Some(scope))))
+        });
+        let (store, name) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(store) = borrow(&self.ordered_stores).get(&name) {
+            return Ok(Ok(store.clone()));
+        }
+        let store = lua.create_any_userdata(OrderedDataStore(Arc::new(store)))?;
+        borrow(&self.ordered_stores).insert(name, store.clone());
+        Ok(Ok(store))
+    }
+}
+
+/// No profile limits the number of requests yet, so that all types have the largest budget that there is.
+fn request_budget(request_type: &LuaValue) -> Result<i32, CallError> {
+    let items: Vec<_> = REQUEST_TYPES.iter().map(|&(name, value)| (name, i64::from(value))).collect();
+    arguments::enum_value(request_type, 1, "DataStoreRequestType", &items)?;
+    Ok(i32::MAX)
+}
+
 fn store_name(name: &LuaValue, scope: &LuaValue, options: &LuaValue) -> Result<StoreName, CallError> {
     let all_scopes = match options {
         LuaValue::Nil => false,
@@ -97,8 +135,14 @@ pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStoreServi
         this.borrow::<DataStoreService>()?.get_data_store(lua, &name, &scope, &options)
     };
     registry.add_field("GetDataStore", guarded(lua, get_data_store)?);
+    let get_ordered = |lua: &Lua, (this, name, scope): (AnyUserData, LuaValue, LuaValue)| {
+        this.borrow::<DataStoreService>()?.get_ordered_data_store(lua, &name, &scope)
+    };
+    registry.add_field("GetOrderedDataStore", guarded(lua, get_ordered)?);
     let get_global =
         |lua: &Lua, this: AnyUserData| this.borrow::<DataStoreService>()?.get_global_data_store(lua).map(Ok);
     registry.add_field("GetGlobalDataStore", guarded(lua, get_global)?);
+    let get_budget = |_: &Lua, (_, request_type): (AnyUserData, LuaValue)| Ok(request_budget(&request_type));
+    registry.add_field("GetRequestBudgetForRequestType", guarded(lua, get_budget)?);
     Ok(())
 }

@@ -24,6 +24,17 @@ pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result
     Ok(vm.read(lua, key, use_cache))
 }
 
+/// The value alone: ordered stores have no key info.
+pub(crate) fn finish_ordered(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
+    match reply {
+        Reply::Entry(entry) => {
+            let value = entry.value.as_ref().map_or(Ok(LuaValue::Nil), |value| decode(lua, value.json()))?;
+            Ok(two(value, LuaValue::Nil))
+        }
+        _ => Ok(two(LuaValue::Nil, LuaValue::Nil)),
+    }
+}
+
 pub(crate) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
     match reply {
         Reply::Entry(entry) => match &entry.value {

@@ -25,7 +25,7 @@ pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result
     if let Some(place) = encoded.dropped_at {
         vm.log(&format!("SetAsync {key}: string keys of a mixed table were dropped ({place})"));
     }
-    let attributes = arguments::attributes(arguments.at(3), arguments.at(4), SET_OPTIONS)?;
+    let attributes = arguments::attributes(key.store.kind, arguments.at(3), arguments.at(4), SET_OPTIONS)?;
     vm.write(lua, key, Request::Set(Set { value: encoded.value, attributes }))
 }
 

@@ -24,3 +24,11 @@ pub(crate) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
         _ => Ok(one(LuaValue::Nil)),
     }
 }
+
+/// As [`finish`], without a key info.
+pub(crate) fn finish_ordered(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {
+    match reply {
+        Reply::Entry(_) => get_async::finish_ordered(lua, reply),
+        _ => Ok(one(LuaValue::Nil)),
+    }
+}

@@ -13,6 +13,8 @@ use std::time::Duration;
 use clawstore_actors::{Config, Game, Process, ServerIdentity, SystemClock};
 use clawstore_core::GameId;
 use clawstore_core::backend::Backend;
+use clawstore_core::clock::Clock;
+use clawstore_core::versioning::Retention;
 use clawstore_lua::{Bindings, Options};
 use clawstore_testkit::SeededEntropy;
 use mlua::{Function, Lua, Thread, Value};
@@ -31,21 +33,30 @@ impl Store {
         Self::open_with(backend, Config::default())
     }
 
+    /// Keeps every version, so that there are some to look at.
     pub(crate) fn on(place: &Place) -> Self {
         let runtime = runtime();
         let backend = runtime.block_on(place.backend());
-        Self::start(runtime, backend, Config::default())
+        Self::start(runtime, backend, Config { retention: Retention::EveryWrite, ..Config::default() })
     }
 
     pub(crate) fn open_with(backend: Arc<dyn Backend>, config: Config) -> Self {
         Self::start(runtime(), backend, config)
     }
 
+    pub(crate) fn with_clock(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>) -> Self {
+        Self::start_with(runtime(), backend, clock, Config::default())
+    }
+
     fn start(runtime: Runtime, backend: Arc<dyn Backend>, config: Config) -> Self {
+        Self::start_with(runtime, backend, Arc::new(SystemClock::start()), config)
+    }
+
+    fn start_with(runtime: Runtime, backend: Arc<dyn Backend>, clock: Arc<dyn Clock>, config: Config) -> Self {
         // Another incarnation each time, and the same in the next run.
         static SEED: AtomicU64 = AtomicU64::new(0);
         let entropy = Arc::new(SeededEntropy::new(SEED.fetch_add(1, Ordering::Relaxed)));
-        let (clock, handle) = (Arc::new(SystemClock::start()), runtime.handle().clone());
+        let handle = runtime.handle().clone();
         let process = runtime.block_on(Process::start(backend, clock, entropy, handle, config));
         Self { process: process.expect("actors start"), runtime }
     }
@@ -91,7 +102,8 @@ impl Host {
         options.scheduler = kind == Kind::Scheduler;
         let sink = Rc::clone(&log);
         let options = options.log_to(move |line| sink.borrow_mut().push(line.to_owned()));
-        let server = game.server(ServerIdentity { job_id: "job".into(), place_id: 1, max_players: 10 });
+        let server =
+            game.server(ServerIdentity { job_id: "job".into(), place_id: 1, max_players: 10, ..Default::default() });
         let bindings = Bindings::new(&lua, server, options).expect("bindings");
         let waiting = thread::current();
         bindings.set_wake(move || waiting.unpark());

@@ -66,16 +66,31 @@ fn psql(database: &Database, purpose: Purpose, sql: &str) -> [String; 2] {
     [out, err]
 }
 
-/// One line per step of a plan: what it is, on what, and by which condition of an index.
+/// One line per step of a plan: what it is, on what, and by which condition of an index. Steps that are alike but for the
+/// day of their partition are one line.
 fn render(plan: &Value, depth: usize, into: &mut String) {
-    let text = |field: &str| plan[field].as_str().map(str::to_owned);
+    let text = |field: &str| plan[field].as_str().map(without_day);
     let on = ["Index Name", "Relation Name", "CTE Name", "Function Name", "Subplan Name", "Operation"];
     let on: Vec<_> = on.into_iter().filter_map(text).collect();
     let condition = text("Index Cond").map(|condition| format!(" by {condition}")).unwrap_or_default();
     let _ =
         writeln!(into, "{:depth$}{} {}{condition}", "", text("Node Type").unwrap(), on.join(" "), depth = depth * 2);
+    let mut last = String::new();
     for child in plan["Plans"].as_array().into_iter().flatten() {
-        render(child, depth + 1, into);
+        let mut rendered = String::new();
+        render(child, depth + 1, &mut rendered);
+        if rendered != last {
+            into.push_str(&rendered);
+        }
+        last = rendered;
+    }
+}
+
+/// The name of a partition without its day.
+fn without_day(name: &str) -> String {
+    match name.strip_prefix("version_").and_then(|rest| rest.split_at_checked(8)) {
+        Some((day, rest)) if day.bytes().all(|byte| byte.is_ascii_digit()) => format!("version_DAY{rest}"),
+        _ => name.to_owned(),
     }
 }
 

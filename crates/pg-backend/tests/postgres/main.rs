@@ -8,6 +8,7 @@ mod commits;
 mod conformance;
 mod connections;
 mod leases;
+mod messages;
 mod migrations;
 mod query_data;
 mod support;

@@ -6,6 +6,7 @@
 
 use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, BatchRow, RowOutcome};
 use clawstore_core::clock::Timestamp;
+use clawstore_core::ordered::sort_number;
 use rusqlite::{CachedStatement, Connection, Statement};
 
 use crate::columns::{RowKey, bind_entry, fits};
@@ -86,11 +87,13 @@ fn write_row(statements: &mut Statements<'_>, key: RowKey<'_>, row: &BatchRow) -
     let written = if row.base == 0 {
         key.bind(&mut statements.insert)?;
         bind_entry(&mut statements.insert, &row.entry)?;
+        statements.insert.raw_bind_parameter(10, sort_number(&row.key, &row.entry))?;
         statements.insert.raw_execute()?
     } else {
         key.bind(&mut statements.update)?;
         bind_entry(&mut statements.update, &row.entry)?;
-        statements.update.raw_bind_parameter(10, row.base as i64)?;
+        statements.update.raw_bind_parameter(10, sort_number(&row.key, &row.entry))?;
+        statements.update.raw_bind_parameter(11, row.base as i64)?;
         statements.update.raw_execute()?
     };
     if written == 0 {

@@ -1,0 +1,166 @@
+//! The Clawblox profile: the load guard. And what hosts without enums of their own are given.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
+
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/place.rs"]
+#[allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
+mod place;
+
+use std::sync::Arc;
+
+use clawstore_core::backend::BackendErrorKind;
+use clawstore_lua::{Options, Profile};
+use clawstore_testkit::{GatedBackend, MemoryBackend};
+use host::{Host, Kind, Store};
+
+const REFUSED: &str = "The last GetAsync of this key on this server failed or has not returned";
+
+/// A store whose reads are in the test's hand.
+fn gated() -> (Arc<GatedBackend>, Store) {
+    let gate = Arc::new(GatedBackend::new(Arc::new(MemoryBackend::new())));
+    let store = Store::open(Arc::clone(&gate) as _);
+    (gate, store)
+}
+
+fn clawblox(store: &Store, kind: Kind) -> Host {
+    let host = Host::with_options(&store.game(1), kind, Options { profile: Profile::Clawblox, ..Options::default() });
+    host.lua.globals().set("REFUSED", REFUSED).unwrap();
+    host
+}
+
+/// Saves `save` under `key`, by another server.
+fn save_before(store: &Store) {
+    let other = Host::new(&store.game(1), Kind::Polling);
+    other.start("before", "store():SetAsync('key', 'save')");
+    other.run();
+}
+
+/// A fresh process: nothing is in memory.
+fn reopened(gate: &Arc<GatedBackend>, store: Store) -> Store {
+    store.drain();
+    drop(store);
+    Store::open(Arc::clone(gate) as _)
+}
+
+const LOAD: &str = "start(function() ok, loaded = pcall(store().GetAsync, store(), 'key') end)";
+
+#[test]
+fn a_key_whose_load_is_pending_is_not_overwritten() {
+    for kind in [Kind::Polling, Kind::Scheduler] {
+        let (gate, store) = gated();
+        save_before(&store);
+        let store = reopened(&gate, store);
+        let host = clawblox(&store, kind);
+        gate.hold_reads();
+        host.start("load", LOAD);
+        host.start(
+            "leave",
+            "raises_with(REFUSED, store().SetAsync, store(), 'key', 'defaults')
+             store():SetAsync('another', 1) -- was never loaded",
+        );
+        gate.release_reads();
+        host.run();
+        assert_eq!(host.global("loaded").to_string().unwrap(), "save");
+        host.start("after", "store():SetAsync('key', 'progress') assert(store():GetAsync('key') == 'progress')");
+        host.run();
+    }
+}
+
+#[test]
+fn a_key_whose_load_failed_is_not_overwritten_until_one_succeeds() {
+    let (gate, store) = gated();
+    save_before(&store);
+    let store = reopened(&gate, store);
+    let host = clawblox(&store, Kind::Polling);
+    gate.fail_reads(1, BackendErrorKind::Unavailable);
+    host.start("load", LOAD);
+    host.run();
+    host.start(
+        "failed",
+        "assert(not ok)
+         raises_with(REFUSED, store().SetAsync, store(), 'key', 'defaults')
+         assert(store():UpdateAsync('key', function(save) return save .. '+' end) == 'save+')
+         raises_with(REFUSED, store().SetAsync, store(), 'key', 'defaults')
+         assert(store():GetAsync('key') == 'save+')
+         store():SetAsync('key', 'progress')",
+    );
+    host.run();
+    assert_eq!(gate.batches().last().unwrap().rows[0].entry.value.as_ref().unwrap().json(), b"\"progress\"");
+}
+
+#[test]
+fn only_the_last_load_counts() {
+    let (gate, store) = gated();
+    save_before(&store);
+    let store = reopened(&gate, store);
+    let host = clawblox(&store, Kind::Polling);
+    gate.hold_reads();
+    host.start("first", LOAD);
+    host.start(
+        "second",
+        "local fresh = DataStoreGetOptions() fresh.UseCache = false
+         start(function() pcall(store().GetAsync, store(), 'key', fresh) second = true end)",
+    );
+    gate.release_reads();
+    // Whichever ends first: both have to be over before it is open.
+    host.run();
+    host.start("open", "assert(second) store():SetAsync('key', 1)");
+    host.run();
+    host.start("bad", "assert(not pcall(store().GetAsync, store(), 'key', 'no options'))");
+    host.start("guarded", "raises_with(REFUSED, store().SetAsync, store(), 'key', 2)");
+    host.run();
+}
+
+#[test]
+fn a_load_whose_coroutine_is_gone_stays_guarded() {
+    let (gate, store) = gated();
+    save_before(&store);
+    let store = reopened(&gate, store);
+    let host = clawblox(&store, Kind::Polling);
+    gate.hold_reads();
+    host.start(
+        "cancelled",
+        "local load = coroutine.create(function() store():GetAsync('key') end)
+         coroutine.resume(load) coroutine.close(load)",
+    );
+    gate.release_reads();
+    host.start("leave", "pause() raises_with(REFUSED, store().SetAsync, store(), 'key', 'defaults')");
+    host.run();
+}
+
+#[test]
+fn roblox_games_are_not_guarded() {
+    let (gate, store) = gated();
+    let host = Host::new(&store.game(1), Kind::Polling);
+    gate.hold_reads();
+    host.start("load", LOAD);
+    host.start("leave", "start(function() store():SetAsync('key', 'defaults') end)");
+    gate.release_reads();
+    host.run();
+}
+
+#[test]
+fn hosts_without_enums_are_given_ours() {
+    let (_gate, store) = gated();
+    let host = Host::new(&store.game(1), Kind::Polling);
+    let bindings = &host.bindings;
+    assert!(bindings.enumeration("Material").is_none() && bindings.enum_item("SortDirection", "Up").is_none());
+    host.lua.globals().set("SortDirection", bindings.enumeration("SortDirection")).unwrap();
+    host.lua.globals().set("item", bindings.enum_item("SortDirection", "Descending")).unwrap();
+    let types = bindings.enumeration("DataStoreRequestType");
+    host.lua.globals().set("DataStoreRequestType", types).unwrap();
+    host.start(
+        "enums",
+        r#"
+        assert(rawequal(SortDirection.Descending, item), "one userdata each")
+        assert(typeof(item) == "EnumItem" and typeof(SortDirection) == "Enum")
+        assert(item.Name == "Descending" and item.Value == 1 and item.EnumType == SortDirection)
+        assert(tostring(item) == "Enum.SortDirection.Descending" and tostring(SortDirection) == "SortDirection")
+        local items = DataStoreRequestType:GetEnumItems()
+        assert(#items == 17 and items[10] == DataStoreRequestType.StandardRead and items[17].Value == 16)
+        raises('Up is not a valid member of "Enum.SortDirection"', function() return SortDirection.Up end)
+        "#,
+    );
+}

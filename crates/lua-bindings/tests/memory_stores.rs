@@ -1,0 +1,125 @@
+//! The Luau specs of memory stores, in both kinds of host, with a clock that scripts move: items expire and reads of queues
+//! wait by it.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
+
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/place.rs"]
+mod place;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clawstore_actors::SystemClock;
+use clawstore_core::clock::{Clock, Moment, Timestamp};
+use clawstore_testkit::MemoryBackend;
+use host::{Host, Kind, Store};
+
+/// The machine's clocks; the wall clock is as far ahead as scripts have moved it.
+#[derive(Debug)]
+struct MovedClock {
+    real: SystemClock,
+    ahead_ticks: AtomicU64,
+    started: Timestamp,
+}
+
+impl MovedClock {
+    fn new() -> Self {
+        let real = SystemClock::start();
+        Self { started: real.wall(), real, ahead_ticks: AtomicU64::new(0) }
+    }
+}
+
+impl Clock for MovedClock {
+    /// Stands still but for scripts, so that nothing depends on how long a test takes.
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_ticks(self.started.ticks() + self.ahead_ticks.load(Ordering::Relaxed))
+    }
+
+    fn now(&self) -> Moment {
+        self.real.now()
+    }
+}
+
+/// A host whose scripts have `MemoryStoreService`, `Enum.SortDirection` and `advance(seconds)`.
+fn host(store: &Store, clock: &Arc<MovedClock>, number: u64, kind: Kind) -> Host {
+    let host = Host::new(&store.game(number), kind);
+    let globals = host.lua.globals();
+    globals.set("MemoryStoreService", host.bindings.service("MemoryStoreService").unwrap()).unwrap();
+    let enums = host.lua.create_table().unwrap();
+    enums.set("SortDirection", host.bindings.enumeration("SortDirection").unwrap()).unwrap();
+    globals.set("Enum", enums).unwrap();
+    let moved = Arc::clone(clock);
+    let advance = move |_: &mlua::Lua, seconds: f64| {
+        let ticks = Duration::from_secs_f64(seconds).as_nanos() / 100;
+        moved.ahead_ticks.fetch_add(u64::try_from(ticks).unwrap(), Ordering::Relaxed);
+        Ok(())
+    };
+    globals.set("advance", host.lua.create_function(advance).unwrap()).unwrap();
+    host
+}
+
+fn run(name: &str, source: &str) {
+    for (number, kind) in [(1, Kind::Polling), (2, Kind::Scheduler)] {
+        let clock = Arc::new(MovedClock::new());
+        let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
+        let host = host(&store, &clock, number, kind);
+        host.start(name, source);
+        host.run();
+        store.drain();
+    }
+}
+
+#[test]
+fn memory_store_sorted_map() {
+    run("memory_store_sorted_map", include_str!("luau/memory_store_sorted_map.luau"));
+}
+
+#[test]
+fn memory_store_hash_map() {
+    run("memory_store_hash_map", include_str!("luau/memory_store_hash_map.luau"));
+}
+
+#[test]
+fn memory_store_queue() {
+    run("memory_store_queue", include_str!("luau/memory_store_queue.luau"));
+}
+
+/// Two VMs of a game share its memory stores; those of another game have their own. What one VM updates while another does is
+/// not lost.
+#[test]
+fn servers_of_a_game_share_its_memory_stores() {
+    let clock = Arc::new(MovedClock::new());
+    let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
+    let [a, b, other] = [1, 1, 2].map(|number| host(&store, &clock, number, Kind::Scheduler));
+    let update = "local map = MemoryStoreService:GetSortedMap('shared')
+        for _ = 1, 200 do
+            sum = map:UpdateAsync('sum', function(old) return (old or 0) + 1 end, 60)
+        end";
+    for host in [&a, &b, &other] {
+        host.start("update", update);
+    }
+    while [&a, &b, &other].iter().any(|host| host.parked() > 0) {
+        [&a, &b, &other].iter().for_each(|host| host.tick());
+    }
+    assert_eq!(a.number("sum").max(b.number("sum")), 400.0);
+    assert_eq!(other.number("sum"), 200.0);
+    store.drain();
+}
+
+/// Calls after the end of the game are refused like those of data stores.
+#[test]
+fn a_closed_game_refuses_calls() {
+    let clock = Arc::new(MovedClock::new());
+    let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
+    let host = host(&store, &clock, 1, Kind::Scheduler);
+    store.drain();
+    let script = "local map = MemoryStoreService:GetHashMap('closed')
+        raises_with('401: ', map.SetAsync, map, 'k', 1, 60)
+        raises_with('401: ', map.UpdateAsync, map, 'k', function() return 1 end, 60)
+        ended = 1";
+    host.start("closed", script);
+    host.run();
+    assert_eq!(host.number("ended"), 1.0);
+}

@@ -1,0 +1,6 @@
+-- Live entries of an ordered store and scope behind a number and key, up to another number, greatest first.
+SELECT key, num AS "num!", value AS "value!"
+FROM clawstore.entry
+WHERE store = $1 AND scope = $2 AND (num, key) < ($3, $4) AND num >= $5 AND num IS NOT NULL
+ORDER BY num DESC, key DESC
+LIMIT $6
