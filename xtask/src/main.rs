@@ -6,6 +6,7 @@
 
 mod bench;
 mod chaos;
+mod hour;
 mod install;
 mod libraries;
 mod loadgen;
@@ -35,6 +36,8 @@ enum Command {
     Bench(bench::Options),
     /// Kill a server again and again and look for lost writes.
     Chaos(chaos::Options),
+    /// Play a simulated hour of many servers, twice, with the same report.
+    Hour(hour::Options),
     /// Fetch the published save libraries that the tests run, unless they are there.
     Libraries,
     /// A private Postgres server for work on this project.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Chaos(options) => chaos::run(&options),
+        Command::Hour(options) => hour::run(&options),
         Command::Libraries => libraries::run(),
         Command::Pg(action) => pg::run(&action),
         Command::Sim(options) => sim::run(&options),

@@ -25,7 +25,7 @@ use crate::directory::Directory;
 use crate::flusher::{FlusherActor, FlusherMsg};
 use crate::key_supervisor::KeySupervisor;
 use crate::lane::LaneMsg;
-use crate::memory_store::InProcess;
+use crate::memory_store::{InProcess, PlayerCounts};
 use crate::messaging::Hub;
 use crate::metric_definitions::{CALLS_TOTAL, DURABLE_SECONDS};
 use crate::ownership::Ownership;
@@ -123,6 +123,7 @@ pub struct Game {
     pub(crate) ownership: Option<Arc<Ownership>>,
     pub(crate) active_keys: AtomicUsize,
     pub(crate) memory_stores: Arc<dyn MemoryStores>,
+    pub(crate) player_counts: PlayerCounts,
     /// Seconds since the game was opened: the clock of `Slot::last_used`.
     pub(crate) seconds: std::sync::atomic::AtomicU32,
     /// Keys whose machine wants ticks.
@@ -209,6 +210,7 @@ impl Game {
             hub: Hub::open(id, process.config.limits, process.carrier.clone()),
             ownership: process.ownership.clone(),
             active_keys: AtomicUsize::new(0),
+            player_counts: PlayerCounts::default(),
             memory_stores: Arc::new(InProcess::new(Arc::clone(&process.clock), process.config.limits)),
             seconds: std::sync::atomic::AtomicU32::new(0),
             ticking: Mutex::new(Vec::new()),
@@ -244,11 +246,6 @@ impl Game {
 
     pub(crate) fn new_vm(&self) -> VmId {
         VmId(self.vms.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// How many players the game has in this process, which some limits grow with. O(1).
-    pub fn set_players(&self, players: u32) {
-        self.memory_stores.set_users(players);
     }
 
     /// Figures as of now; percentiles since the last look.

@@ -1,9 +1,11 @@
 //! The memory stores of a game, kept in this process.
 //!
-//! Owns: the one lock around them, and asking the clock under it. Does not own: their rules (`core::memory_store`). A call
+//! Owns: the one lock around them, and asking the clock under it; how many players quotas are made of; bringing answers to a
+//! VM. Does not own: their rules (`core::memory_store`). A call
 //! never waits for anything but the lock, which is held for a few microseconds: a range of 200 items is the longest.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use clawstore_core::clock::Clock;
 use clawstore_core::limits::Limits;
@@ -11,6 +13,7 @@ use clawstore_core::memory_store::{GameMemory, MemoryAnswer, MemoryCall, MemoryE
 use clawstore_core::ops::{CallResult, Reply};
 use parking_lot::Mutex;
 
+use crate::game::Game;
 use crate::inbox::{Inbox, VmEvent};
 
 /// Shared by all servers of a game in this process, and gone with it.
@@ -39,6 +42,34 @@ impl MemoryStores for InProcess {
     fn set_users(&self, users: u32) {
         let mut memory = self.memory.lock();
         memory.set_users(self.clock.wall(), users);
+    }
+}
+
+/// The counts of players of a game's servers, each kept by its host.
+#[derive(Debug, Default)]
+pub(crate) struct PlayerCounts(Mutex<Vec<Weak<AtomicU32>>>);
+
+impl PlayerCounts {
+    pub(crate) fn join(&self, players: &Arc<AtomicU32>) {
+        let mut counts = self.0.lock();
+        counts.retain(|count| count.strong_count() > 0);
+        // A host may open several VMs as one server.
+        if !counts.iter().any(|count| count.as_ptr() == Arc::as_ptr(players)) {
+            counts.push(Arc::downgrade(players));
+        }
+    }
+
+    fn sum(&self) -> u32 {
+        self.0.lock().iter().filter_map(Weak::upgrade).map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Game {
+    pub(crate) fn memory_call(&self, call: MemoryCall, answer: MemoryAnswer) {
+        if self.config.limits == Limits::Roblox {
+            self.memory_stores.set_users(self.player_counts.sum());
+        }
+        self.memory_stores.call(call, answer);
     }
 }
 
@@ -150,5 +181,18 @@ mod tests {
         assert_eq!((hand.take(), ended(&inbox)), (None, Vec::new()));
         late(Ok(MemoryReply::Done));
         assert_eq!(ended(&inbox), [(2, Ok(Reply::Memory(MemoryReply::Done)))]);
+    }
+
+    #[test]
+    fn quotas_follow_the_players_of_all_servers() {
+        let counts = PlayerCounts::default();
+        let [a, b] = [2, 3].map(|players| Arc::new(AtomicU32::new(players)));
+        counts.join(&a);
+        counts.join(&b);
+        counts.join(&a);
+        assert_eq!(counts.sum(), 5);
+        drop(a);
+        b.store(1, Ordering::Relaxed);
+        assert_eq!(counts.sum(), 1);
     }
 }

@@ -52,6 +52,7 @@ pub struct Server {
 impl Server {
     pub(crate) fn new(game: Arc<Game>, vm: VmId, identity: ServerIdentity) -> Self {
         game.hub.join(vm);
+        game.player_counts.join(&identity.players);
         Self { game, vm, inbox: Arc::default(), identity, next_op: AtomicU64::new(1) }
     }
 
@@ -120,7 +121,7 @@ impl Server {
         if self.game.is_closed() {
             self.inbox.push(VmEvent::Done { op, result: Err(CallError::closing()) });
         } else {
-            self.game.memory_stores.call(call, ToInbox::answer(Arc::clone(&self.inbox), op));
+            self.game.memory_call(call, ToInbox::answer(Arc::clone(&self.inbox), op));
         }
         op
     }
@@ -132,7 +133,7 @@ impl Server {
             return Found::Now(Err(CallError::closing()));
         }
         let (answer, direct) = ToInbox::direct(Arc::clone(&self.inbox), op);
-        self.game.memory_stores.call(call, answer);
+        self.game.memory_call(call, answer);
         direct.take().map_or(Found::Later(op), Found::Now)
     }
 

@@ -26,7 +26,7 @@ use crate::run::SIMULATED_START;
 use crate::run::control::Conditions;
 use crate::run::faults::FaultRule;
 use crate::run::output::Output;
-use crate::run::plan::{MAX_PLAYERS, PlacePlan, Plan, ServerPlan, empty_game, tree};
+use crate::run::plan::{PlacePlan, Plan, ServerPlan, empty_game, tree};
 use crate::run::players::Timetable;
 use crate::run::scripts::files_ending_with;
 use crate::run::server::Surroundings;
@@ -216,14 +216,7 @@ impl Runner<'_> {
     }
 
     fn place(&self, tree: Option<Node>) -> Rc<PlacePlan> {
-        Rc::new(PlacePlan {
-            tree,
-            place_id: self.arguments.place.place_id,
-            job_id: None,
-            studio: self.arguments.place.studio,
-            deferred_signals: self.arguments.place.signal_behavior == crate::args::run::SignalBehavior::Deferred,
-            max_players: MAX_PLAYERS,
-        })
+        Rc::new(PlacePlan::new(&self.arguments.place, tree))
     }
 
     /// The spec's own server: the project's modules, the spec, and the driver. Scripts of the project do not start there.

@@ -54,6 +54,16 @@ pub(crate) fn integer(value: &LuaValue, default: i64, position: usize) -> Result
     }
 }
 
+/// A number in either of the forms that mlua gives it.
+pub(crate) fn number(value: &LuaValue) -> Option<f64> {
+    match value {
+        #[expect(clippy::cast_precision_loss, reason = "Luau numbers are doubles")]
+        LuaValue::Integer(number) => Some(*number as f64),
+        LuaValue::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
 /// The value of an enum parameter: an item of whichever host, a name, or a number (spec §0.1). `items`: names and values.
 pub(crate) fn enum_value(
     value: &LuaValue,

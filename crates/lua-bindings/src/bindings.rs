@@ -232,7 +232,7 @@ fn register_types(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<()> {
 fn register_memory_stores(lua: &Lua, vm: &Shared<Vm>, maker: &Maker<'_>) -> mlua::Result<()> {
     register(lua, memory_store_service::register)?;
     register_with(lua, memory_sorted_map::methods(lua, vm, maker)?, memory_store_sorted_map::register)?;
-    register_with(lua, memory_queue::methods(lua, maker)?, memory_store_queue::register)?;
+    register_with(lua, memory_queue::methods(lua, vm, maker)?, memory_store_queue::register)?;
     register_with(lua, memory_hash_map::methods(lua, vm, maker)?, memory_store_hash_map::register)?;
     register_with(lua, maker.functions(memory_hash_map::PAGES_METHODS)?, memory_store_hash_map::register_pages)
 }

@@ -88,7 +88,7 @@ impl Arguments {
     }
 }
 
-fn not_a_member() -> CallError {
+pub(crate) fn not_a_member() -> CallError {
     CallError::argument("Expected ':' not '.' calling member function")
 }
 
@@ -276,5 +276,8 @@ fn raise(lua: &Lua, error: &CallError) -> mlua::Result<Told> {
 fn log_error(vm: &Vm, method: &Method, arguments: Option<&Arguments>, error: &CallError) {
     let store = arguments.and_then(Arguments::store_name);
     let store = store.map_or_else(String::new, |store| format!(", Data Store: {store}"));
-    vm.log(&format!("{}: {}: {}. API: {}{store}", method.service, error.code.name(), error.text, method.name));
+    // Texts of memory stores begin with the name already.
+    let name = Some(error.code.name()).filter(|name| !error.text.starts_with(name));
+    let name = name.map_or_else(String::new, |name| format!("{name}: "));
+    vm.log(&format!("{}: {name}{}. API: {}{store}", method.service, error.text, method.name));
 }

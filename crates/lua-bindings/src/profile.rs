@@ -4,6 +4,9 @@
 
 use clawstore_core::{CallError, StoreKind, Value, ordered};
 
+/// Longest page of `GetSortedAsync` in the Clawblox profile, which knows no limit: a longer one is shown as pages of this size.
+pub(crate) const SCORES_PAGE_MAX: usize = 10_000;
+
 /// For whom the games of a VM were written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Profile {

@@ -91,6 +91,7 @@ impl<'a> Runner<'a> {
         }
         let attributes = Attributes { user_ids: arguments::user_ids(&at(1))?, metadata: arguments::metadata(&at(2))? };
         let set = Set { value: encoded.value, attributes };
+        self.vm.options.profile.check_value(self.kind, &set.value)?;
         set.validate(self.kind)?;
         Ok(Some(set))
     }

@@ -235,9 +235,11 @@ impl Vm {
         Started::Ticket(op)
     }
 
-    /// Has a new thread started by the host after this time, without arguments.
-    pub(crate) fn start_later(&self, thread: Thread, time: Duration) {
-        let at = after(self.server.wall(), time);
+    /// Has a new thread started by the host at this time, without arguments; a time that is past is now.
+    fn start_at(&self, thread: Thread, at: Timestamp) {
+        if at <= self.server.wall() {
+            return borrow(&self.calls).runnable.push(thread);
+        }
         borrow(&self.calls).at(at, Due::Start(thread));
         self.note_next_due();
     }
@@ -322,10 +324,10 @@ impl Vm {
 
     /// Starts a write that needs no transform.
     pub(crate) fn write(&self, lua: &Lua, key: EntryKey, request: Request) -> Result<Started, CallError> {
-        request.validate(key.store.kind)?;
         if let Request::Set(set) = &request {
             self.options.profile.check_value(key.store.kind, &set.value)?;
         }
+        request.validate(key.store.kind)?;
         let (writer, at) = (self.server.next_writer(), self.server.wall());
         borrow(&self.calls).queue.push_plain(&key, writer, at, &request);
         self.server.write(&key, writer, at, request);

@@ -1,11 +1,10 @@
-//! The Clawblox profile: the load guard. And what hosts without enums of their own are given.
+//! The Clawblox profile: scores, and the load guard. And what hosts without enums of their own are given.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 #[path = "support/host.rs"]
 mod host;
 #[path = "support/place.rs"]
-#[allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
 mod place;
 
 use std::sync::Arc;
@@ -14,12 +13,13 @@ use clawstore_core::backend::BackendErrorKind;
 use clawstore_lua::{Options, Profile};
 use clawstore_testkit::{GatedBackend, MemoryBackend};
 use host::{Host, Kind, Store};
+use place::{Place, on_each_place};
 
 const REFUSED: &str = "The last GetAsync of this key on this server failed or has not returned";
 
 /// A store whose reads are in the test's hand.
-fn gated() -> (Arc<GatedBackend>, Store) {
-    let gate = Arc::new(GatedBackend::new(Arc::new(MemoryBackend::new())));
+fn gated(backend: MemoryBackend) -> (Arc<GatedBackend>, Store) {
+    let gate = Arc::new(GatedBackend::new(Arc::new(backend)));
     let store = Store::open(Arc::clone(&gate) as _);
     (gate, store)
 }
@@ -30,28 +30,39 @@ fn clawblox(store: &Store, kind: Kind) -> Host {
     host
 }
 
-/// Saves `save` under `key`, by another server.
-fn save_before(store: &Store) {
-    let other = Host::new(&store.game(1), Kind::Polling);
-    other.start("before", "store():SetAsync('key', 'save')");
-    other.run();
-}
-
-/// A fresh process: nothing is in memory.
-fn reopened(gate: &Arc<GatedBackend>, store: Store) -> Store {
+/// A store whose key `key` holds `save`, which is not in memory.
+fn with_save() -> (Arc<GatedBackend>, Store) {
+    let memory = MemoryBackend::new();
+    let (_, store) = gated(memory.reopened());
+    let before = Host::new(&store.game(1), Kind::Polling);
+    before.start("before", "store():SetAsync('key', 'save')");
+    before.run();
     store.drain();
-    drop(store);
-    Store::open(Arc::clone(gate) as _)
+    gated(memory.reopened())
 }
 
 const LOAD: &str = "start(function() ok, loaded = pcall(store().GetAsync, store(), 'key') end)";
 
+fn scores_are_ranked(place: &Place) {
+    for kind in [Kind::Polling, Kind::Scheduler] {
+        let store = Store::on(place);
+        let number = if kind == Kind::Polling { 1 } else { 2 };
+        let options = Options { profile: Profile::Clawblox, ..Options::default() };
+        let host = Host::with_options(&store.game(number), kind, options);
+        host.start("clawblox_scores", include_str!("luau/clawblox_scores.luau"));
+        host.run();
+        store.drain();
+    }
+}
+
+on_each_place! {
+    clawblox_scores: scores_are_ranked;
+}
+
 #[test]
 fn a_key_whose_load_is_pending_is_not_overwritten() {
     for kind in [Kind::Polling, Kind::Scheduler] {
-        let (gate, store) = gated();
-        save_before(&store);
-        let store = reopened(&gate, store);
+        let (gate, store) = with_save();
         let host = clawblox(&store, kind);
         gate.hold_reads();
         host.start("load", LOAD);
@@ -70,9 +81,7 @@ fn a_key_whose_load_is_pending_is_not_overwritten() {
 
 #[test]
 fn a_key_whose_load_failed_is_not_overwritten_until_one_succeeds() {
-    let (gate, store) = gated();
-    save_before(&store);
-    let store = reopened(&gate, store);
+    let (gate, store) = with_save();
     let host = clawblox(&store, Kind::Polling);
     gate.fail_reads(1, BackendErrorKind::Unavailable);
     host.start("load", LOAD);
@@ -92,9 +101,7 @@ fn a_key_whose_load_failed_is_not_overwritten_until_one_succeeds() {
 
 #[test]
 fn only_the_last_load_counts() {
-    let (gate, store) = gated();
-    save_before(&store);
-    let store = reopened(&gate, store);
+    let (gate, store) = with_save();
     let host = clawblox(&store, Kind::Polling);
     gate.hold_reads();
     host.start("first", LOAD);
@@ -115,9 +122,7 @@ fn only_the_last_load_counts() {
 
 #[test]
 fn a_load_whose_coroutine_is_gone_stays_guarded() {
-    let (gate, store) = gated();
-    save_before(&store);
-    let store = reopened(&gate, store);
+    let (gate, store) = with_save();
     let host = clawblox(&store, Kind::Polling);
     gate.hold_reads();
     host.start(
@@ -132,7 +137,7 @@ fn a_load_whose_coroutine_is_gone_stays_guarded() {
 
 #[test]
 fn roblox_games_are_not_guarded() {
-    let (gate, store) = gated();
+    let (gate, store) = gated(MemoryBackend::new());
     let host = Host::new(&store.game(1), Kind::Polling);
     gate.hold_reads();
     host.start("load", LOAD);
@@ -143,7 +148,7 @@ fn roblox_games_are_not_guarded() {
 
 #[test]
 fn hosts_without_enums_are_given_ours() {
-    let (_gate, store) = gated();
+    let (_gate, store) = gated(MemoryBackend::new());
     let host = Host::new(&store.game(1), Kind::Polling);
     let bindings = &host.bindings;
     assert!(bindings.enumeration("Material").is_none() && bindings.enum_item("SortDirection", "Up").is_none());

@@ -4,6 +4,7 @@
 
 #[path = "support/host.rs"]
 mod host;
+#[allow(dead_code, unused_imports, unused_macros, reason = "these tests need no database")]
 #[path = "support/place.rs"]
 mod place;
 
@@ -11,8 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use clawstore_actors::SystemClock;
+use clawstore_actors::{ServerIdentity, SystemClock};
+use clawstore_core::Value;
 use clawstore_core::clock::{Clock, Moment, Timestamp};
+use clawstore_core::memory_store::{MemoryCall, SortedMapCall, Write};
+use clawstore_lua::{CallControl, CallInfo, Options, Verdict};
 use clawstore_testkit::MemoryBackend;
 use host::{Host, Kind, Store};
 
@@ -29,6 +33,10 @@ impl MovedClock {
         let real = SystemClock::start();
         Self { started: real.wall(), real, ahead_ticks: AtomicU64::new(0) }
     }
+
+    fn advance(&self, time: Duration) {
+        self.ahead_ticks.fetch_add(u64::try_from(time.as_nanos() / 100).unwrap(), Ordering::Relaxed);
+    }
 }
 
 impl Clock for MovedClock {
@@ -44,7 +52,11 @@ impl Clock for MovedClock {
 
 /// A host whose scripts have `MemoryStoreService`, `Enum.SortDirection` and `advance(seconds)`.
 fn host(store: &Store, clock: &Arc<MovedClock>, number: u64, kind: Kind) -> Host {
-    let host = Host::new(&store.game(number), kind);
+    host_with(store, clock, number, kind, Options::default())
+}
+
+fn host_with(store: &Store, clock: &Arc<MovedClock>, number: u64, kind: Kind, options: Options) -> Host {
+    let host = Host::with_options(&store.game(number), kind, options);
     let globals = host.lua.globals();
     globals.set("MemoryStoreService", host.bindings.service("MemoryStoreService").unwrap()).unwrap();
     let enums = host.lua.create_table().unwrap();
@@ -52,8 +64,7 @@ fn host(store: &Store, clock: &Arc<MovedClock>, number: u64, kind: Kind) -> Host
     globals.set("Enum", enums).unwrap();
     let moved = Arc::clone(clock);
     let advance = move |_: &mlua::Lua, seconds: f64| {
-        let ticks = Duration::from_secs_f64(seconds).as_nanos() / 100;
-        moved.ahead_ticks.fetch_add(u64::try_from(ticks).unwrap(), Ordering::Relaxed);
+        moved.advance(Duration::from_secs_f64(seconds));
         Ok(())
     };
     globals.set("advance", host.lua.create_function(advance).unwrap()).unwrap();
@@ -105,6 +116,96 @@ fn servers_of_a_game_share_its_memory_stores() {
     }
     assert_eq!(a.number("sum").max(b.number("sum")), 400.0);
     assert_eq!(other.number("sum"), 200.0);
+    store.drain();
+}
+
+/// A write that comes between the read and the write of an update makes the transform run again; if one does each time, the
+/// update fails.
+#[test]
+fn an_update_that_meets_another_write_runs_again() {
+    let clock = Arc::new(MovedClock::new());
+    let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
+    let host = host(&store, &clock, 1, Kind::Scheduler);
+    let other = store.game(1).server(ServerIdentity::default());
+    // Another server writes while the transform runs.
+    let meddle = move |_: &mlua::Lua, value: i64| {
+        let write = Write { value: Value::integer(value), sort_key: None, expires_in: 60, expected: None };
+        other.memory_call(MemoryCall::SortedMap("map".into(), SortedMapCall::Set("k".into(), write)));
+        Ok(())
+    };
+    host.lua.globals().set("meddle", host.lua.create_function(meddle).unwrap()).unwrap();
+    let script = "local map = MemoryStoreService:GetSortedMap('map')
+        local seen = {}
+        local function transform(old)
+            table.insert(seen, old or 'none')
+            if #seen < 3 then
+                meddle(#seen * 10)
+            end
+            return (old or 0) + 1
+        end
+        assert(map:UpdateAsync('k', transform, 60) == 21)
+        assert(same(seen, { 'none', 10, 20 }))
+        local runs = 0
+        raises('UpdateConflict: Exceeded max number of retries.', map.UpdateAsync, map, 'k', function(old)
+            runs += 1
+            meddle(runs)
+            return -1
+        end, 60)
+        assert(runs == 100 and map:GetAsync('k') == 100)
+        ended = 1";
+    host.start("conflicts", script);
+    host.run();
+    assert_eq!(host.number("ended"), 1.0);
+    store.drain();
+}
+
+/// Every call takes a tenth of a second of simulated time.
+struct Slow;
+
+impl CallControl for Slow {
+    fn begin(&self, _: &CallInfo<'_>) -> Verdict {
+        Verdict { latency: Duration::from_millis(100), fault: None }
+    }
+    fn deliver(&self, _: &str) -> Option<Duration> {
+        None
+    }
+    fn settles_calls(&self) -> bool {
+        true
+    }
+    fn wait(&self) {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// With simulated latency the updates of many coroutines overlap: each is made all the same, and once.
+#[test]
+fn slow_updates_that_overlap_lose_nothing() {
+    let clock = Arc::new(MovedClock::new());
+    let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
+    let hosts = [1, 2].map(|_| {
+        let options = Options { control: Some(Box::new(Slow)), ..Options::default() };
+        host_with(&store, &clock, 1, Kind::Scheduler, options)
+    });
+    for host in &hosts {
+        let script = "runs = 0
+            local map = MemoryStoreService:GetHashMap('map')
+            for _ = 1, 10 do
+                start(function()
+                    for _ = 1, 3 do
+                        map:UpdateAsync('sum', function(old) runs += 1 return (old or 0) + 1 end, 600)
+                    end
+                    sum = map:GetAsync('sum')
+                end)
+            end";
+        host.start("slow", script);
+    }
+    while hosts.iter().any(|host| host.parked() > 0) {
+        clock.advance(Duration::from_millis(100));
+        hosts.iter().for_each(Host::tick);
+    }
+    let [a, b] = &hosts;
+    assert_eq!(a.number("sum").max(b.number("sum")), 60.0);
+    assert!(a.number("runs") + b.number("runs") > 60.0, "they overlap");
     store.drain();
 }
 

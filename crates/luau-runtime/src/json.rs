@@ -55,7 +55,10 @@ fn table_to_json(table: &Table, depth: usize) -> std::result::Result<Json, Refus
     let length = table.raw_len();
     if length > 0 || table.is_empty() {
         let at = |index| table.raw_get::<Value>(index).unwrap_or(Value::Nil);
-        return (1..=length).map(|index| to_json(&at(index), depth)).collect::<std::result::Result<_, _>>().map(Json::Array);
+        return (1..=length)
+            .map(|index| to_json(&at(index), depth))
+            .collect::<std::result::Result<_, _>>()
+            .map(Json::Array);
     }
     let mut object = serde_json::Map::new();
     for pair in table.pairs::<Value, Value>() {

@@ -1,7 +1,8 @@
 //! The runner's world: a small Roblox-like server in one Luau VM.
 //!
-//! Owns: the VM and its sandbox, the scheduler, `task`, signals, Instances, Enums, `game` and its built-in services,
-//! simulated players, shutdown callbacks, and how errors of script threads are reported.
+//! Owns: the VM and its sandbox, the scheduler, `task`, signals, Instances, Enums, trees of scripts and `require`, `game`
+//! and its built-in services, simulated players, shutdown callbacks, limits of time and memory, and how errors of script
+//! threads are reported. [`HostScheduler`] is the scheduler alone, for an engine with a VM of its own.
 //! Does not own: data stores (they are plugged in as Lua values through [`Runtime::add_service`],
 //! [`Runtime::add_class`] and [`Runtime::set_completions`]), the tick loop and real time (the driver owns both and
 //! calls [`Runtime::step`]), and the command line.
@@ -35,11 +36,11 @@ mod shared;
 mod tree;
 
 pub use error::RuntimeError;
+pub use executor::{ScriptId, ScriptState};
+pub use host::{HostOptions, HostScheduler, Signal};
 pub use mlua;
 pub use options::{CloseReason, RuntimeOptions, SignalBehavior};
 pub use output::{Level, OutputSink};
-pub use executor::{ScriptId, ScriptState};
-pub use host::{HostOptions, HostScheduler, Signal};
 pub use runtime::{PlayerInfo, Runtime, StepReport};
 pub use shared::Elapsed;
 pub use tree::{Node, PropertyValue, Source};

@@ -149,7 +149,9 @@ fn add_values(natives: &Natives<'_>) -> Result<()> {
         Ok((decoded.is_some(), decoded))
     })?;
     natives.add("entropy", |engine, _, ()| Ok(borrow(&engine.generator).next_u32()))?;
-    natives.add("newGenerator", |_, lua, seed: i64| lua.create_any_userdata(State::new(Generator::new(seed.cast_unsigned()))))?;
+    natives.add("newGenerator", |_, lua, seed: i64| {
+        lua.create_any_userdata(State::new(Generator::new(seed.cast_unsigned())))
+    })?;
     natives.add("cloneGenerator", |_, lua, generator: AnyUserData| {
         let twin = borrow(&*generator.borrow::<State<Generator>>()?).clone();
         lua.create_any_userdata(State::new(twin))
@@ -165,5 +167,9 @@ pub(crate) fn compile(lua: &Lua, text: &LuaString, chunk: &str, environment: Tab
     environment.set_safeenv(true);
     // As text: bytecode would be run as it is.
     let text = text.to_string_lossy();
-    lua.load(text.as_str()).set_mode(mlua::chunk::ChunkMode::Text).set_name(format!("={chunk}")).set_environment(environment).into_function()
+    lua.load(text.as_str())
+        .set_mode(mlua::chunk::ChunkMode::Text)
+        .set_name(format!("={chunk}"))
+        .set_environment(environment)
+        .into_function()
 }

@@ -61,7 +61,8 @@ impl Runtime {
     pub fn new(options: RuntimeOptions) -> Result<Self, RuntimeError> {
         let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::default())?;
         let identity = prelude::identity(&lua, &options)?;
-        let generator = options.random_seed.map_or_else(Generator::from_entropy, |seed| Generator::new(u64::from(seed)));
+        let generator =
+            options.random_seed.map_or_else(Generator::from_entropy, |seed| Generator::new(u64::from(seed)));
         let clock = GameClock::new(options.start_time, options.elapsed);
         let output = Output::new(options.output);
         let engine = Shared::new(Engine::new(clock, output, Guard::new(options.script_timeout), generator));

@@ -29,6 +29,13 @@ fn the_state_of_a_script_is_that_of_its_own_thread() {
     assert_eq!(world.runtime.script_state(fails), ScriptState::Failed);
     assert_eq!(world.runtime.error_count(), 2);
     assert_eq!(world.texts(Level::Error), ["not mine", "fails:1: late\n  fails:1"]);
+    let ended = world.runtime.run_script("ends", "_G.ended = coroutine.running()").unwrap();
+    world.runtime.run_script("pokes", "task.spawn(_G.ended)").unwrap();
+    assert_eq!(
+        world.runtime.script_state(ended),
+        ScriptState::Finished,
+        "a thread that has ended cannot fail any more"
+    );
 }
 
 #[test]
@@ -122,6 +129,48 @@ fn a_server_without_close_functions_is_done_at_once() {
     let world = World::new();
     world.runtime.begin_close(CloseReason::Unknown);
     assert!(world.runtime.closing_done());
+}
+
+#[test]
+fn a_purchase_reaches_the_receipt_callback() {
+    let mut world = World::new();
+    assert!(!world.runtime.purchase(1, 2, "p"), "nobody processes receipts");
+    let source = "game:GetService('MarketplaceService').ProcessReceipt = function(receipt)
+                      task.wait(0.1)
+                      print(receipt.PlayerId, receipt.ProductId, receipt.PurchaseId, receipt.CurrencyType)
+                      return Enum.ProductPurchaseDecision.PurchaseGranted
+                  end";
+    world.runtime.run_script("shop", source).unwrap();
+    assert!(world.runtime.purchase(1, 2, "p"));
+    world.run_for(1);
+    assert_eq!(world.texts(Level::Print), ["1 2 p Enum.CurrencyType.Robux"]);
+}
+
+#[test]
+fn close_fires_once_after_the_functions_of_bind_to_close() {
+    let mut world = World::new();
+    let source = "game.Close:Connect(function() print('closed') end)
+                  game:BindToClose(function() task.wait(0.1) print('bound') end)";
+    world.runtime.run_script("closes", source).unwrap();
+    world.runtime.begin_close(CloseReason::ServerEmpty);
+    while !world.runtime.closing_done() {
+        world.step();
+    }
+    assert!(world.runtime.closing_done());
+    assert_eq!(world.texts(Level::Print), ["bound", "closed"]);
+}
+
+#[test]
+fn the_seed_decides_all_that_is_random() {
+    let draw = |seed| {
+        let mut world = World::with(|options| options.random_seed = seed);
+        let source = "print(math.random(), Random.new():NextNumber(), game:GetService('HttpService'):GenerateGUID())";
+        world.runtime.run_script("draws", source).unwrap();
+        world.texts(Level::Print).remove(0)
+    };
+    assert_eq!(draw(Some(7)), draw(Some(7)));
+    assert_ne!(draw(Some(7)), draw(Some(8)));
+    assert_ne!(draw(None), draw(None));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clawstore_luau::mlua::{Function, Lua, Table, Thread};
-use clawstore_luau::{HostOptions, HostScheduler, Level, RuntimeError, ScriptState, StepReport};
+use clawstore_luau::{HostOptions, HostScheduler, RuntimeError, ScriptState, StepReport};
 
 /// An engine with its own globals, some of them replaced as engines do.
 struct Host {
@@ -84,7 +84,7 @@ fn the_host_fires_its_own_events() {
          Joined:Connect(function(name) task.wait(0.1) log[#log + 1] = 'saved ' .. name end)
          Joined:Once(function(name) error('bad handler') end)
          Joined:Connect(function(name) log[#log + 1] = name end)
-         task.spawn(function() log[#log + 1] = 'waited ' .. Joined:Wait() end)",
+         task.spawn(function() local name = Joined:Wait() log[#log + 1] = 'waited ' .. name end)",
     );
     assert_eq!(event.listeners(), 4);
     host.scheduler.fire(&event, "Ada");
@@ -93,7 +93,11 @@ fn the_host_fires_its_own_events() {
     host.step(100);
     assert_eq!(host.log(), "Ada waited Ada saved Ada");
     assert_eq!(host.scheduler.error_count(), 1);
-    assert!(host.errors.borrow()[0].starts_with("Error script:3: bad handler\n  script:3"), "{:?}", host.errors.borrow());
+    assert!(
+        host.errors.borrow()[0].starts_with("Error script:3: bad handler\n  script:3"),
+        "{:?}",
+        host.errors.borrow()
+    );
 }
 
 #[test]
@@ -126,7 +130,11 @@ fn frame_events_come_after_completed_calls_and_before_timers() {
 #[test]
 fn the_host_starts_and_resumes_threads_of_its_own() {
     let host = Host::new();
-    let body: Function = host.lua.load("return function(a) log[#log + 1] = a local b = coroutine.yield() log[#log + 1] = b error('end') end").eval().unwrap();
+    let body: Function = host
+        .lua
+        .load("return function(a) log[#log + 1] = a local b = coroutine.yield() log[#log + 1] = b error('end') end")
+        .eval()
+        .unwrap();
     let thread = host.scheduler.spawn(body, "started").unwrap();
     host.scheduler.resume(&thread, "resumed");
     host.scheduler.resume(&thread, "not a third time");

@@ -43,7 +43,10 @@ fn a_script_that_never_yields_is_ended() {
 
 #[test]
 fn it_cannot_save_itself_with_pcall_or_a_coroutine() {
-    assert_timed_out(&beside_a_healthy_one(impatient(), "while true do pcall(function() while true do end end) end"), 1);
+    assert_timed_out(
+        &beside_a_healthy_one(impatient(), "while true do pcall(function() while true do end end) end"),
+        1,
+    );
     let nested = "while true do coroutine.resume(coroutine.create(function() while true do end end)) end";
     assert_timed_out(&beside_a_healthy_one(impatient(), nested), 1);
 }
@@ -72,7 +75,11 @@ fn a_loop_of_threads_that_never_yield_ends_too() {
 fn an_endless_recursion_is_a_short_report() {
     let errors = beside_a_healthy_one(impatient(), "local function f() return 1 + f() end f()");
     assert!(errors.len() == 1 && errors[0].starts_with("bad:1: stack overflow"), "{errors:.200?}");
-    assert!(errors[0].lines().count() < 30 && errors[0].contains(" more\n  bad:1"), "{} lines", errors[0].lines().count());
+    assert!(
+        errors[0].lines().count() < 30 && errors[0].contains(" more\n  bad:1"),
+        "{} lines",
+        errors[0].lines().count()
+    );
 }
 
 #[test]
@@ -89,7 +96,8 @@ fn a_module_that_never_yields_fails_its_requirer() {
         source: source(text),
         children: Vec::new(),
     };
-    let tree = Node { children: vec![leaf("Loop", "ModuleScript", "while true do end")], ..leaf("Main", "Script", require) };
+    let tree =
+        Node { children: vec![leaf("Loop", "ModuleScript", "while true do end")], ..leaf("Main", "Script", require) };
     let scripts = world.runtime.load_tree(&tree).unwrap();
     assert_eq!(world.runtime.script_state(scripts[0]), ScriptState::Finished, "{:#?}", world.texts(Level::Error));
     assert_timed_out(&world.texts(Level::Error), 1);
@@ -114,7 +122,8 @@ fn without_a_limit_nothing_is_ended() {
 #[test]
 fn one_that_eats_memory_is_ended() {
     let limited = || World::with(|options| options.memory_limit = Some(16 << 20));
-    let errors = beside_a_healthy_one(limited(), "local t = {} while true do table.insert(t, string.rep('x', 1000) .. #t) end");
+    let errors =
+        beside_a_healthy_one(limited(), "local t = {} while true do table.insert(t, string.rep('x', 1000) .. #t) end");
     assert!(errors.len() == 1 && errors[0].contains("not enough memory"), "{errors:#?}");
 }
 

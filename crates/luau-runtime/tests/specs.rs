@@ -48,7 +48,6 @@ mod luau {
         check_end(&mut world, "deferred", script);
     }
 
-
     /// Needs a second script beside it: what one writes into `_G` the other reads.
     #[test]
     fn environment() {

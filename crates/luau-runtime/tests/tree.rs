@@ -97,6 +97,16 @@ fn scripts_in_stores_do_not_run_but_a_tree_without_a_game_does() {
     let mut world = World::new();
     let stored = node("ServerStorage", "ServerStorage", vec![main_script("error('in a store')")]);
     assert!(world.runtime.load_tree(&node("DataModel", "Game", vec![stored])).unwrap().is_empty());
+    let context = |name: &str, context: &str| {
+        let text = format!("print('{name}', script.RunContext.Name)");
+        with_property(script("Script", name, &text), "RunContext", PropertyValue::Text(context.to_owned()))
+    };
+    let stored = node("ReplicatedStorage", "ReplicatedStorage", vec![context("A", "Server"), context("B", "Client")]);
+    let placed =
+        node("ServerScriptService", "ServerScriptService", vec![context("C", "Client"), context("D", "Legacy")]);
+    world.runtime.load_tree(&node("DataModel", "Game", vec![stored, placed])).unwrap();
+    assert_eq!(world.texts(Level::Print), ["A Server", "D Legacy"]);
+    world.lines.borrow_mut().clear();
     let package = node("Folder", "Package", vec![main_script("print(script:GetFullName())")]);
     assert_eq!(world.runtime.load_tree(&package).unwrap().len(), 1);
     assert_eq!(world.texts(Level::Print), ["ServerScriptService.Package.Main"]);

@@ -10,9 +10,10 @@ use clawstore::{Clawstore, Database, GameId, SystemClock};
 use hdrhistogram::Histogram;
 
 use crate::crowd::Crowd;
-use crate::instance::{Mode, Options};
+use crate::instance::Options;
 use crate::manager::{GameManager, Limits};
 use crate::polling::TICK;
+use crate::threads::Mode;
 
 /// What is measured.
 #[derive(Debug, Clone)]

@@ -2,8 +2,6 @@
 //!
 //! Owns: who joins, plays and leaves when. The same each time. Does not own: what they do in the game.
 
-use clawstore::mlua;
-
 use crate::manager::{Departure, GameManager};
 
 /// Players with the user ids from 1.
@@ -23,7 +21,7 @@ impl Crowd {
     }
 
     /// Lets those join and leave whose time has come. Ten join in a tick at most.
-    pub fn act(&self, manager: &mut GameManager, tick: u64) -> mlua::Result<Vec<Departure>> {
+    pub fn act(&self, manager: &mut GameManager, tick: u64) -> anyhow::Result<Vec<Departure>> {
         let mut departures = Vec::new();
         for user_id in 1..=self.players {
             // Spread over the visit, so that every tick has about as many.

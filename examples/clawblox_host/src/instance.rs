@@ -1,7 +1,7 @@
 //! One game instance: a Luau VM with its players.
 //!
 //! Owns: the VM, what scripts are given, players, and kicking those who are away. Does not own: who ticks it, on which thread;
-//! how its coroutines are resumed (`polling`, `scheduled`); the store behind it.
+//! how its coroutines are resumed (`threads`); the store behind it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,18 +10,8 @@ use clawstore::compat::clawblox::DataStoreService;
 use clawstore::mlua::{self, FromLua, Function, Lua, Table, Value};
 use parking_lot::Mutex;
 
-use crate::polling::Polling;
 use crate::problems::Problems;
-use crate::scheduled::Scheduled;
-
-/// How the coroutines of a VM are resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mode {
-    /// All that are parked, once a tick: what the engine does today.
-    Polling,
-    /// Those whose time has come, by the ready-made scheduler: `step(dt)`.
-    Scheduler,
-}
+use crate::threads::{Event, Mode, Threads};
 
 /// What an instance is started with.
 #[derive(Debug, Clone)]
@@ -38,18 +28,11 @@ pub struct Options {
     pub afk_seconds: f64,
 }
 
-#[derive(Debug)]
-enum Threads {
-    Polling(Polling),
-    Scheduler(Scheduled),
-}
-
 /// The functions of `world.luau` that the engine calls.
 #[derive(Debug)]
 struct World {
     joined: Function,
     left: Function,
-    beat: Function,
     observe: Function,
 }
 
@@ -69,12 +52,9 @@ pub struct Instance {
 
 impl Instance {
     /// Starts an instance and runs its script up to its first yield.
-    pub fn start(options: Options) -> mlua::Result<Self> {
+    pub fn start(options: Options) -> anyhow::Result<Self> {
         let (lua, problems) = (Lua::new(), Problems::default());
-        let (threads, table) = match options.mode {
-            Mode::Polling => Polling::new(&lua, &problems).map(|(made, table)| (Threads::Polling(made), table))?,
-            Mode::Scheduler => Scheduled::new(&lua, &problems).map(|(made, table)| (Threads::Scheduler(made), table))?,
-        };
+        let (mut threads, table) = Threads::new(&lua, options.mode, &problems)?;
         let kicked: Arc<Mutex<Vec<i64>>> = Arc::default();
         let host = host_functions(&lua, &options, &kicked)?;
         let world: Table = lua.load(include_str!("world.luau")).set_name("=world").call((host, table))?;
@@ -83,26 +63,12 @@ impl Instance {
             lua.globals().set(name, value)?;
         }
         world.get::<Function>("setting")?.call::<()>(("AutosaveSeconds", options.autosave_seconds))?;
-        let world = World {
-            joined: world.get("joined")?,
-            left: world.get("left")?,
-            beat: world.get("beat")?,
-            observe: world.get("observe")?,
-        };
-        let mut instance = Self { world, threads, players: BTreeMap::new(), kicked, problems, options, lua };
-        instance.run_script()?;
-        Ok(instance)
-    }
-
-    fn run_script(&mut self) -> mlua::Result<()> {
-        let script = self.lua.load(&*self.options.script).set_name("=game").into_function()?;
-        if let (Some(data_stores), Threads::Scheduler(scheduled)) = (&self.options.data_stores, &mut self.threads) {
-            scheduled.take_completions(data_stores, &self.lua)?;
+        let world = World { joined: world.get("joined")?, left: world.get("left")?, observe: world.get("observe")? };
+        if let Some(data_stores) = &options.data_stores {
+            threads.connect(data_stores, &lua)?;
         }
-        match &mut self.threads {
-            Threads::Polling(polling) => polling.run(&self.lua, script),
-            Threads::Scheduler(scheduled) => scheduled.run(script),
-        }
+        threads.run(&lua, lua.load(&*options.script).set_name("=game").into_function()?)?;
+        Ok(Self { world, threads, players: BTreeMap::new(), kicked, problems, options, lua })
     }
 
     /// Players in the game.
@@ -133,11 +99,7 @@ impl Instance {
 
     /// One tick: parked coroutines, then the heartbeat. Never waits for storage.
     pub fn tick(&mut self, dt: f64) -> mlua::Result<()> {
-        match &mut self.threads {
-            Threads::Polling(polling) => polling.poll(),
-            Threads::Scheduler(scheduled) => scheduled.step(dt),
-        }
-        self.world.beat.call::<()>(dt)?;
+        self.threads.tick(dt)?;
         for (user_id, idle) in &mut self.players {
             *idle += dt;
             if *idle > self.options.afk_seconds {
@@ -151,7 +113,8 @@ impl Instance {
     /// A player joins: `Players.PlayerAdded`.
     pub fn join(&mut self, user_id: i64, name: &str) -> mlua::Result<()> {
         if self.players.insert(user_id, 0.0).is_none() {
-            self.world.joined.call::<()>((user_id, name))?;
+            let player: Table = self.world.joined.call((user_id, name))?;
+            self.threads.fire(Event::PlayerAdded, player)?;
         }
         Ok(())
     }
@@ -166,7 +129,8 @@ impl Instance {
     /// A player leaves: `Players.PlayerRemoving`.
     pub fn leave(&mut self, user_id: i64) -> mlua::Result<()> {
         if self.players.remove(&user_id).is_some() {
-            self.world.left.call::<()>(user_id)?;
+            let player: Table = self.world.left.call(user_id)?;
+            self.threads.fire(Event::PlayerRemoving, player)?;
         }
         Ok(())
     }

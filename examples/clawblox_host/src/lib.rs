@@ -10,14 +10,16 @@ mod manager;
 mod polling;
 mod problems;
 mod scheduled;
+mod threads;
 mod web;
 
 pub use bench::{BenchOptions, Figures, run as bench};
 pub use crowd::Crowd;
-pub use instance::{Instance, Mode, Options};
+pub use instance::{Instance, Options};
 pub use manager::{Departure, GameManager, Limits};
 pub use polling::TICK;
 pub use problems::Problems;
+pub use threads::Mode;
 pub use web::leaderboard;
 
 /// The game that the program runs.

@@ -78,7 +78,7 @@ impl GameManager {
     }
 
     /// Starts an instance.
-    pub fn start(&mut self) -> mlua::Result<u64> {
+    pub fn start(&mut self) -> anyhow::Result<u64> {
         let instance = Instance::start(self.options.clone())?;
         self.last_id += 1;
         self.slots.push(Slot { id: self.last_id, instance, empty_seconds: 0.0 });
@@ -86,7 +86,7 @@ impl GameManager {
     }
 
     /// A player joins: the instance where they are already, else the first with room, else a new one. Returns which.
-    pub fn join(&mut self, user_id: i64, name: &str) -> mlua::Result<u64> {
+    pub fn join(&mut self, user_id: i64, name: &str) -> anyhow::Result<u64> {
         let limit = self.limits.players;
         let here = self.slots.iter().find(|slot| slot.instance.has(user_id));
         let room = || self.slots.iter().find(|slot| slot.instance.players().count() < limit);

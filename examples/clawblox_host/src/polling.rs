@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clawstore::clock::Clock;
-use clawstore::mlua::{self, Function, Lua, Table, Thread};
+use clawstore::mlua::{self, Function, IntoLuaMulti, Lua, Table, Thread, Value};
 use clawstore::SystemClock;
 use parking_lot::Mutex;
 
 use crate::problems::Problems;
+use crate::threads::Event;
 
 /// The parked threads of one VM.
 #[derive(Debug)]
@@ -19,7 +20,11 @@ pub(crate) struct Polling {
     parked: Vec<Thread>,
     /// Those that have yielded for the first time since the last tick.
     started: Arc<Mutex<Vec<Thread>>>,
+    /// In the order of [`Event::ALL`].
+    signals: [Table; 3],
+    fire: Function,
     problems: Problems,
+    lua: Lua,
 }
 
 impl Polling {
@@ -35,10 +40,24 @@ impl Polling {
         host.set("track", track)?;
         let clock = SystemClock::start();
         let start = clock.now();
-        host.set("now", lua.create_function(move |_, ()| Ok(clock.now().since(start).as_secs_f64()))?)?;
+        let now = lua.create_function(move |_, ()| Ok(clock.now().since(start).as_secs_f64()))?;
+        host.set("now", &now)?;
         host.set("report", problems.reporter(lua)?)?;
-        let threads = lua.load(include_str!("polling.luau")).set_name("=polling").call(host)?;
-        Ok((Self { parked: Vec::new(), started, problems: problems.clone() }, threads))
+        let threads: Table = lua.load(include_str!("polling.luau")).set_name("=polling").call(host)?;
+        threads.set("now", now)?;
+        let (new_signal, fire): (Function, Function) = (threads.get("newSignal")?, threads.get("fire")?);
+        let signals = [new_signal.call::<Table>(())?, new_signal.call(())?, new_signal.call(())?];
+        for (event, signal) in Event::ALL.into_iter().zip(&signals) {
+            threads.set(event.name(), signal)?;
+        }
+        Ok((Self { parked: Vec::new(), started, signals, fire, problems: problems.clone(), lua: lua.clone() }, threads))
+    }
+
+    /// Runs the handlers of an event, each in a thread of its own, up to its first yield.
+    pub(crate) fn fire(&self, event: Event, arguments: impl IntoLuaMulti) -> mlua::Result<()> {
+        let mut arguments = arguments.into_lua_multi(&self.lua)?;
+        arguments.push_front(Value::Table(self.signals[event as usize].clone()));
+        self.fire.call(arguments)
     }
 
     /// Runs a script up to its first yield.

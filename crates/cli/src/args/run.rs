@@ -58,6 +58,12 @@ pub(crate) struct PlaceArguments {
     /// game.PlaceId.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) place_id: u64,
+    /// A script that computes for longer than this without yielding is ended. CPU time.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
+    pub(crate) script_timeout: Duration,
+    /// Most memory of a server's scripts, in MiB: what asks for more gets an error.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(8..=65536))]
+    pub(crate) script_memory: u32,
     /// RunService:IsStudio() answers true.
     #[arg(long)]
     pub(crate) studio: bool,

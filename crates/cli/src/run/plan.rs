@@ -56,6 +56,26 @@ pub(crate) struct PlacePlan {
     pub(crate) studio: bool,
     pub(crate) deferred_signals: bool,
     pub(crate) max_players: u32,
+    /// CPU time of one resumption.
+    pub(crate) script_timeout: Duration,
+    /// Bytes of a VM.
+    pub(crate) script_memory: usize,
+}
+
+impl PlacePlan {
+    /// What the command line says, around this tree.
+    pub(crate) fn new(place: &PlaceArguments, tree: Option<Node>) -> Self {
+        Self {
+            tree,
+            place_id: place.place_id,
+            job_id: None,
+            studio: place.studio,
+            deferred_signals: place.signal_behavior == SignalBehavior::Deferred,
+            max_players: MAX_PLAYERS,
+            script_timeout: place.script_timeout,
+            script_memory: usize::try_from(place.script_memory).unwrap_or(usize::MAX).saturating_mul(1024 * 1024),
+        }
+    }
 }
 
 /// Something that happens to a server of the plan.
@@ -67,7 +87,7 @@ pub(crate) struct Event {
 }
 
 /// `Players.MaxPlayers`, unless more are simulated.
-pub(crate) const MAX_PLAYERS: u32 = 50;
+const MAX_PLAYERS: u32 = 50;
 
 /// A whole run, but for clock and store.
 #[derive(Debug)]
@@ -82,12 +102,9 @@ impl Plan {
     pub(crate) fn of(arguments: &RunArguments) -> Result<Self, LoadError> {
         let tree = tree(&arguments.place)?;
         let place = Rc::new(PlacePlan {
-            tree,
-            place_id: arguments.place.place_id,
             job_id: arguments.servers.job_id.clone(),
-            studio: arguments.place.studio,
-            deferred_signals: arguments.place.signal_behavior == SignalBehavior::Deferred,
             max_players: arguments.players.players.max(MAX_PLAYERS),
+            ..PlacePlan::new(&arguments.place, tree)
         });
         let servers = servers(arguments, &place)?;
         let timetable = timetable(arguments, &servers)?;

@@ -24,8 +24,6 @@ use crate::run::time::GameTime;
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 /// How long calls that were fired and forgotten may go on after the last `BindToClose` function has returned.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
-/// Most memory of the scripts' VM: a script that takes more gets an error, and the machine stays well.
-const VM_MEMORY_BYTES: usize = 1024 * 1024 * 1024;
 
 /// What all servers of a run share.
 #[derive(Debug, Clone)]
@@ -166,7 +164,8 @@ impl GameServer {
             options.signal_behavior = SignalBehavior::Deferred;
         }
         options.start_time = start_time;
-        options.memory_limit = Some(VM_MEMORY_BYTES);
+        options.memory_limit = Some(self.plan.place.script_memory);
+        options.script_timeout = Some(self.plan.place.script_timeout);
         // Each server draws other numbers.
         let number = u64::try_from(self.number).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, reason = "the low bits of a seed are a seed")]

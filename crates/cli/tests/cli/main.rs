@@ -4,6 +4,8 @@
 
 mod support;
 
+mod bad_scripts;
+mod examples;
 mod exit_codes;
 mod import;
 mod inspect;

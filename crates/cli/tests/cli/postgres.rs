@@ -74,3 +74,35 @@ fn a_server_that_is_not_there_is_an_error_of_the_store() {
     ended.expect(5).says("127.0.0.1:1/games");
     assert!(!ended.err.contains("secret"), "{}", ended.err);
 }
+
+/// Two servers of one process, each with an incarnation of its own, take turns on a key.
+fn counts_with_isolated_servers(clock: &str) {
+    let (place, database) = (Place::new(), Database::create());
+    let source = "
+        local store = game:GetService('DataStoreService'):GetDataStore('S')
+        for i = 1, 5 do
+            store:UpdateAsync('counter', function(count) return (count or 0) + 1 end)
+        end
+        task.wait(2)
+        local options = Instance.new('DataStoreGetOptions')
+        options.UseCache = false
+        print('count', store:GetAsync('counter', options))
+    ";
+    place.script("script.luau", source);
+    let url = database.url();
+    let arguments = ["run", "script.luau", "--db", &url, "--servers", "2", "--isolate", "--clock", clock];
+    let mut command = place.command(&arguments);
+    let ended = Ended::of(command.args(["--no-status", "--max-real", "60"]).output().unwrap());
+    ended.expect(0);
+    assert!(ended.out.contains("[A] count 10") && ended.out.contains("[B] count 10"), "{}\n{}", ended.out, ended.err);
+}
+
+#[test]
+fn isolated_servers_hand_keys_over_to_each_other() {
+    counts_with_isolated_servers("real");
+}
+
+#[test]
+fn isolated_servers_hand_keys_over_in_simulated_time() {
+    counts_with_isolated_servers("sim");
+}

@@ -5,7 +5,7 @@
 use clawstore_core::CallError;
 use clawstore_core::backend::{SortedItem, VersionInfo};
 use clawstore_core::ops::{Look, Reply};
-use mlua::{Lua, MaybeSend, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue};
+use mlua::{AnyUserData, Lua, MaybeSend, MaybeSync, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue};
 
 use super::data_store::SERVICE;
 use super::{instance_members, version_info};
@@ -15,7 +15,7 @@ use crate::shared::Shared;
 use crate::vm::{Started, Vm};
 
 /// What a list is made of.
-pub(crate) trait Item: Clone + std::fmt::Debug + MaybeSend + Sized + 'static {
+pub(crate) trait Item: Clone + std::fmt::Debug + MaybeSend + MaybeSync + Sized + 'static {
     /// The class of its pages.
     const CLASS: &'static str;
     /// The items of a reply.
@@ -52,8 +52,10 @@ impl Item for SortedItem {
     }
 
     fn go_on(&self, look: &mut Look) {
-        if let Look::Sorted(query) = look {
-            query.after = Some((self.number, self.key.clone()));
+        match look {
+            Look::Sorted(query) => query.after = Some((self.number, self.key.clone())),
+            Look::Scores(_, after) => *after = Some(self.clone()),
+            _ => {}
         }
     }
 
@@ -93,13 +95,27 @@ impl<T: Item> Pages<T> {
     }
 }
 
+/// What a script gets of pages.
+pub(crate) type Shown = fn(&Lua, AnyUserData) -> mlua::Result<LuaValue>;
+
 /// Starts a list of pages of this size. `look` must ask for [`asked_for`] so many items.
-pub(crate) fn start<T: Item>(vm: &Vm, lua: &Lua, look: Look, size: usize) -> Started {
+pub(crate) fn start<T: Item>(vm: &Vm, lua: &Lua, look: Look, size: usize, shown: Shown) -> Started {
     let op = vm.look(lua, look.clone());
     let convert = move |lua: &Lua, reply: &Reply| {
-        lua.create_any_userdata(Pages::<T>::new(look, size, reply)).map(|pages| one(LuaValue::UserData(pages)))
+        let pages = lua.create_any_userdata(Pages::<T>::new(look, size, reply))?;
+        shown(lua, pages).map(one)
     };
     Started::With(op, Box::new(convert))
+}
+
+/// The pages object.
+pub(crate) fn as_pages(_: &Lua, pages: AnyUserData) -> mlua::Result<LuaValue> {
+    Ok(LuaValue::UserData(pages))
+}
+
+/// An array of the first page, which has the methods of pages as well: for [`Profile::Clawblox`](crate::Profile).
+pub(crate) fn as_array(lua: &Lua, pages: AnyUserData) -> mlua::Result<LuaValue> {
+    lua.load(include_str!("sorted_array.luau")).set_name("=DataStore").call(pages)
 }
 
 /// Items that are asked for to show a page of `size`.

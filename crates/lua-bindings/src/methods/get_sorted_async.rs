@@ -10,23 +10,29 @@ use super::Arguments;
 use crate::arguments;
 use crate::classes::ordered_data_store::OrderedDataStore;
 use crate::classes::pages;
+use crate::profile::{Profile, SCORES_PAGE_MAX};
 use crate::shared::Shared;
 use crate::vm::{Started, Vm};
 
 pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
     let store = arguments.this::<OrderedDataStore>()?.0.clone();
     let ascending = arguments::boolean(arguments.at(1), 1)?;
-    let size = page_size(arguments.at(2))?;
+    let profile = vm.options.profile;
+    let size = page_size(arguments.at(2), profile)?;
     let min = bound(arguments.at(3), ErrorCode::MinValueInvalid, "MinValue")?.unwrap_or(i64::MIN);
     let max = bound(arguments.at(4), ErrorCode::MaxValueInvalid, "MaxValue")?.unwrap_or(i64::MAX);
     if max < min {
         return Err(ErrorCode::MinMaxOrderInvalid.error("MaxValue must be greater or equal to MinValue."));
     }
     let query = SortedQuery { store, ascending, min, max, after: None, limit: pages::asked_for(size) };
-    Ok(pages::start::<SortedItem>(vm, lua, Look::Sorted(query), size))
+    let (look, shown): (_, pages::Shown) = match profile {
+        Profile::Roblox => (Look::Sorted(query), pages::as_pages),
+        Profile::Clawblox => (Look::Scores(query, None), pages::as_array),
+    };
+    Ok(pages::start::<SortedItem>(vm, lua, look, size, shown))
 }
 
-fn page_size(value: &LuaValue) -> Result<usize, CallError> {
+fn page_size(value: &LuaValue, profile: Profile) -> Result<usize, CallError> {
     if value.is_nil() {
         return Ok(SORTED_PAGE_DEFAULT);
     }
@@ -35,6 +41,7 @@ fn page_size(value: &LuaValue) -> Result<usize, CallError> {
         ..1 => refuse(ErrorCode::PageSizeLesser),
         size => match usize::try_from(size) {
             Ok(size) if size <= SORTED_PAGE_MAX => Ok(size),
+            Ok(size) if profile == Profile::Clawblox => Ok(size.min(SCORES_PAGE_MAX)),
             _ => refuse(ErrorCode::PageSizeGreater),
         },
     }

@@ -37,7 +37,7 @@ pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result
         after: None,
         limit: pages::asked_for(size),
     };
-    Ok(pages::start::<VersionInfo>(vm, lua, Look::Versions(query), size))
+    Ok(pages::start::<VersionInfo>(vm, lua, Look::Versions(query), size, pages::as_pages))
 }
 
 /// Unix milliseconds; none for 0.

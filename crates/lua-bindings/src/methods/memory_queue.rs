@@ -30,10 +30,13 @@ const LOOK: Method = Method { service: SERVICE, name: READ, start: start_look, f
 /// The time between two.
 const WAIT: Method = Method { service: SERVICE, name: READ, start: start_wait, finish: memory_store::finish_pause };
 
-pub(crate) fn methods(lua: &Lua, maker: &Maker<'_>) -> mlua::Result<Methods> {
+pub(crate) fn methods(lua: &Lua, vm: &Shared<Vm>, maker: &Maker<'_>) -> mlua::Result<Methods> {
     let mut methods = maker.functions(METHODS)?;
     let wrap = lua.load(include_str!("memory_read.luau")).set_name("=MemoryStore").into_function()?;
-    let parts = (maker.function(&LOOK)?, maker.function(&WAIT)?, MEMORY_LOOK_EVERY.as_secs_f64());
+    let clock_vm = Shared::clone(vm);
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970, to a fraction of a microsecond")]
+    let clock = lua.create_function(move |_, ()| Ok(clock_vm.server.wall().ticks() as f64 / 1e7))?;
+    let parts = (maker.function(&LOOK)?, maker.function(&WAIT)?, MEMORY_LOOK_EVERY.as_secs_f64(), clock);
     methods.push((READ, wrap.call(parts)?));
     Ok(methods)
 }

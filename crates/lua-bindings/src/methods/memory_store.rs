@@ -68,7 +68,7 @@ pub(super) fn sort_key(value: &LuaValue) -> Result<Option<SortKey>, CallError> {
     let sort_key = match value {
         LuaValue::Nil => return Ok(None),
         LuaValue::String(text) => text.to_str().ok().map(|text| SortKey::Text((&*text).into())),
-        number => number.as_number().and_then(Number::new).map(SortKey::Number),
+        number => arguments::number(number).and_then(Number::new).map(SortKey::Number),
     };
     let refused = || MemoryError::invalid("Unable to convert sortKey to a valid number or string.");
     sort_key.map(Some).ok_or_else(|| refused().into())
@@ -78,7 +78,7 @@ pub(super) fn sort_key(value: &LuaValue) -> Result<Option<SortKey>, CallError> {
 pub(super) fn number(value: &LuaValue, default: f64, position: usize) -> Result<f64, CallError> {
     match value {
         LuaValue::Nil => Ok(default),
-        LuaValue::Integer(_) | LuaValue::Number(_) => match value.as_number() {
+        LuaValue::Integer(_) | LuaValue::Number(_) => match arguments::number(value) {
             Some(number) if !number.is_nan() => Ok(number),
             _ => Err(CallError::argument(format_args!("Argument {position} must be a number"))),
         },
@@ -211,7 +211,7 @@ pub(super) fn update(lua: &Lua, vm: &Shared<Vm>, maker: &Maker<'_>, parts: &Upda
                 Ok(None) => Ok((true, LuaValue::Nil)),
                 Ok(Some(transformed)) => Ok((true, LuaValue::UserData(lua.create_any_userdata(transformed)?))),
                 Err(error) => {
-                    runner.log(&format!("{SERVICE}: {}: {}. API: UpdateAsync", error.code.name(), error.text));
+                    runner.log(&format!("{SERVICE}: {}. API: UpdateAsync", error.text));
                     Ok((false, LuaValue::String(lua.create_string(error.text.as_bytes())?)))
                 }
             },
@@ -284,7 +284,8 @@ pub(super) fn write_of_update(
     arguments: &Arguments,
     call: impl FnOnce(Arc<str>, Write) -> MemoryCall,
 ) -> Result<Started, CallError> {
-    let (LuaValue::UserData(transformed), Some(revision)) = (arguments.at(2), arguments.at(3).as_number()) else {
+    let (LuaValue::UserData(transformed), Some(revision)) = (arguments.at(2), arguments::number(arguments.at(3)))
+    else {
         return Err(MemoryError::internal().into());
     };
     let Ok(transformed) = transformed.borrow::<Transformed>() else { return Err(MemoryError::internal().into()) };

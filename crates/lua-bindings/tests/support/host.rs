@@ -5,12 +5,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-use clawstore_actors::{Config, Game, Process, ServerIdentity, SystemClock};
+use clawstore_actors::{Config, Game, Inbox, Process, ServerIdentity, SystemClock};
 use clawstore_core::GameId;
 use clawstore_core::backend::Backend;
 use clawstore_core::clock::Clock;
@@ -84,6 +84,8 @@ pub(crate) enum Kind {
 pub(crate) struct Host {
     pub(crate) lua: Lua,
     pub(crate) bindings: Bindings,
+    /// Of the VM's server.
+    pub(crate) inbox: Weak<Inbox>,
     kind: Kind,
     threads: Rc<RefCell<Vec<Thread>>>,
     pub(crate) log: Rc<RefCell<Vec<String>>>,
@@ -104,10 +106,11 @@ impl Host {
         let options = options.log_to(move |line| sink.borrow_mut().push(line.to_owned()));
         let server =
             game.server(ServerIdentity { job_id: "job".into(), place_id: 1, max_players: 10, ..Default::default() });
+        let inbox = Arc::downgrade(server.inbox());
         let bindings = Bindings::new(&lua, server, options).expect("bindings");
         let waiting = thread::current();
         bindings.set_wake(move || waiting.unpark());
-        let host = Self { lua, bindings, kind, threads: Rc::default(), log, ticks: Rc::default() };
+        let host = Self { lua, bindings, inbox, kind, threads: Rc::default(), log, ticks: Rc::default() };
         host.install();
         host
     }
@@ -115,7 +118,9 @@ impl Host {
     fn install(&self) {
         let lua = &self.lua;
         let globals = lua.globals();
-        globals.set("DataStoreService", self.bindings.service("DataStoreService").expect("ours")).unwrap();
+        for service in self.bindings.service_names() {
+            globals.set(service, self.bindings.service(service).expect("ours")).unwrap();
+        }
         for class in Bindings::class_names() {
             globals.set(class, self.bindings.class(class).expect("ours")).unwrap();
         }
@@ -144,12 +149,16 @@ impl Host {
     /// One tick: resumes what this kind of host resumes.
     pub(crate) fn tick(&self) {
         *self.ticks.borrow_mut() += 1;
-        let mut due = Vec::new();
-        match self.kind {
-            Kind::Polling => due.extend(self.threads.borrow().iter().cloned()),
-            Kind::Scheduler => self.bindings.completed(&self.lua, &mut due),
-        }
+        let mut due = match self.kind {
+            Kind::Polling => self.threads.borrow().clone(),
+            Kind::Scheduler => Vec::new(),
+        };
+        // Threads that run callbacks are new in both.
+        self.bindings.completed(&self.lua, &mut due);
         for thread in due {
+            if !self.threads.borrow().contains(&thread) {
+                self.threads.borrow_mut().push(thread.clone());
+            }
             if thread.is_resumable() {
                 thread.resume::<()>(()).unwrap_or_else(|error| panic!("{error}"));
             }

@@ -1,5 +1,7 @@
 //! Where a store of a test keeps its data: the same test runs on each.
 
+#![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses a part of it")]
+
 use std::sync::Arc;
 
 use clawstore_core::backend::Backend;

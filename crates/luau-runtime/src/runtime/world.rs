@@ -29,6 +29,14 @@ impl Runtime {
         list.iter().filter_map(|player| info(player).ok()).collect()
     }
 
+    /// A player has bought a product: calls `MarketplaceService.ProcessReceipt` in a thread of its own. False if no script
+    /// has set it. A purchase that is not granted is asked about again only if the driver does so.
+    pub fn purchase(&self, user_id: i64, product_id: i64, purchase_id: &str) -> bool {
+        let called = self.executor.call(&self.host.purchase, (user_id, product_id, purchase_id)).unwrap_or(false);
+        self.executor.drain_deferred();
+        called
+    }
+
     /// Starts all `BindToClose` functions, each in a thread of its own. The driver keeps stepping until
     /// [`Runtime::closing_done`] or its own limit (Roblox: 30 s). A second call does nothing.
     pub fn begin_close(&self, reason: CloseReason) {
@@ -37,8 +45,11 @@ impl Runtime {
     }
 
     /// True when `begin_close` was called and every `BindToClose` function has returned or failed.
+    /// `game.Close` fires when that is first seen.
     pub fn closing_done(&self) -> bool {
-        self.executor.call(&self.host.closing_done, ()).unwrap_or(true)
+        let done = self.executor.call(&self.host.closing_done, ()).unwrap_or(true);
+        self.executor.drain_deferred();
+        done
     }
 
     /// Bytes that the VM holds.
