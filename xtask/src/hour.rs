@@ -1,6 +1,6 @@
 //! `cargo xtask hour`: many servers and players for a simulated hour, twice.
 //!
-//! Owns: starting the program, timing it, and comparing the two reports. Does not own: the game (`examples/luau`), the
+//! Owns: starting the program, timing it, and comparing the two reports. Does not own: the game (a hub on ProfileStore), the
 //! simulation (`crates/cli`).
 
 use std::path::Path;
@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::libraries;
 use crate::shell::{cargo, describe, root, run as run_command, target_dir};
 
-const GAME: &str = "examples/luau/tycoon.luau";
+const GAME: &str = "crates/cli/tests/libraries/games/hour.luau";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -33,6 +34,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    libraries::run()?;
     run_command(&mut cargo(&["build", "--release", "--package", "clawstore-cli"]))?;
     let target = target_dir()?;
     let program = target.join("release/clawstore");
@@ -54,6 +56,8 @@ fn play(options: &Options, program: &Path, report: &Path) -> Result<()> {
     command.current_dir(root()).args(["run", GAME, "--db", ":memory:", "--clock", "sim", "--no-status"]);
     command.args(["--servers", &options.servers.to_string(), "--players", &options.players.to_string()]);
     command.args(["--session", &session, "--seed", &options.seed.to_string(), "--latency", "10..80ms"]);
+    let library = target_dir()?.join("libraries/profile-store/src");
+    command.arg("--mount").arg(format!("ServerScriptService.ProfileStore={}", library.display()));
     command.arg("--report").arg(report).args(&options.more).stdout(Stdio::null());
     println!("    {}", describe(&command));
     let begun = Instant::now();

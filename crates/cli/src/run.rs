@@ -165,7 +165,6 @@ fn drain(
     begun: Moment,
     console: &Mutex<Console>,
 ) -> bool {
-    let saves = games.iter().map(|game| game.stats().saves).sum();
     let mut sum = DrainReport::default();
     let mut is_well = true;
     for store in stores {
@@ -178,6 +177,7 @@ fn drain(
             is_well = false;
         }
     }
+    let saves = games.iter().map(|game| game.stats().saves).sum();
     console.lock().note(&ending(clock, begun, saves, sum));
     is_well && sum.unknown == 0
 }

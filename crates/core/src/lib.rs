@@ -28,6 +28,8 @@ pub mod versioning;
 
 pub mod error;
 
+pub mod look;
+
 pub mod ops;
 
 pub mod budget;

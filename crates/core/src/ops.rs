@@ -5,7 +5,6 @@
 
 pub mod get;
 pub mod increment;
-pub mod look;
 pub mod remove;
 pub mod set;
 pub mod update;
@@ -13,7 +12,6 @@ pub mod update;
 use std::sync::Arc;
 
 pub use increment::Increment;
-pub use look::Look;
 pub use set::Set;
 pub use update::Update;
 
@@ -22,8 +20,9 @@ use crate::clock::Timestamp;
 use crate::entry::{Attributes, Entry};
 use crate::entry_key::StoreKind;
 use crate::error::{CallError, ErrorCode};
-use crate::memory_store::MemoryReply;
 use crate::limits::{METADATA_BYTES_MAX, USER_IDS_MAX};
+pub use crate::look::Look;
+use crate::memory_store::MemoryReply;
 use crate::ordered;
 
 /// One call on one key.

@@ -95,7 +95,7 @@ impl ScorePage {
     /// Takes the backend's answer to [`ScorePage::question`].
     pub fn take(&mut self, items: Vec<SortedItem>) {
         let is_last = items.len() < self.query.limit.max(CHUNK_MIN);
-        self.told = items.last().cloned().or(self.told.take());
+        self.told = items.last().cloned().or_else(|| self.told.take());
         let (query, after) = (&self.query, &self.after);
         let is_asked = |item: &SortedItem| {
             let is_behind = after.as_ref().is_none_or(|after| order(query.ascending, after, item).is_lt());

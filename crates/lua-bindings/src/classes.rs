@@ -45,8 +45,9 @@ pub(crate) fn instance_members<T: 'static>(
     class: &'static str,
     ancestors: &'static [&'static str],
 ) -> mlua::Result<()> {
-    use mlua::UserDataFields;
+    use mlua::{MetaMethod, UserDataFields, UserDataMethods};
     registry.add_meta_field("__type", "Instance");
+    registry.add_meta_function(MetaMethod::ToString, move |_, _: LuaValue| Ok(class));
     registry.add_field("ClassName", class);
     registry.add_field("Name", class);
     registry.add_field("IsA", is_a(lua, class, ancestors)?);

@@ -4,7 +4,6 @@
 
 #[path = "support/host.rs"]
 mod host;
-#[allow(dead_code, unused_imports, unused_macros, reason = "these tests need no database")]
 #[path = "support/place.rs"]
 mod place;
 

@@ -4,10 +4,11 @@
 //! goes. Does not own: what a tree becomes in a VM (`Runtime::load_tree`).
 //!
 //! The subset. In a project: `$className`, `$path` (a file, a folder or another project, relative to the file that
-//! names it, or `{"optional": PATH}`), `$properties` (`Disabled`, `Enabled` and the `Value` of value objects; others
-//! are ignored), `$ignoreUnknownInstances`, `$attributes` and `$id` (accepted, without effect). On disk: `X.luau` or
-//! `X.lua` is a ModuleScript, `X.server.*` a Script, `X.client.*` a LocalScript, a folder with an `init` file is that
-//! script, a folder with `default.project.json` is that project, and files of other kinds are left out.
+//! names it, or `{"optional": PATH}`), `$properties` (`Disabled`, `Enabled`, the `Value` of value objects and the
+//! `SignalBehavior` of `Workspace`; others are ignored), `$ignoreUnknownInstances`, `$attributes` and `$id` (accepted,
+//! without effect). On disk: `X.luau` or `X.lua` is a ModuleScript, `X.server.*` a Script, `X.client.*` a LocalScript, a
+//! folder with an `init` file is that script, a folder with `default.project.json` is that project, and files of other
+//! kinds are left out.
 //!
 //! Invariants:
 //! * Siblings are sorted by name, so that the same files always give the same tree.

@@ -209,6 +209,19 @@ fn memory_is_limited_and_the_server_survives() {
 }
 
 #[test]
+fn what_a_failed_script_held_is_freed() {
+    let mut world = World::new();
+    for source in ["local t = table.create(1e6, 1) error('x')", "local t = table.create(1e6, 1) task.wait() error('x')"]
+    {
+        let script = world.runtime.run_script("holds", source).unwrap();
+        assert_eq!(world.finish(script, 1), ScriptState::Failed);
+    }
+    world.runtime.lua().gc_collect().unwrap();
+    let used = world.runtime.memory_used();
+    assert!(used < 8 << 20, "{used} bytes: a table of 16 MB is still held");
+}
+
+#[test]
 fn abandoned_instances_and_threads_are_collected() {
     let mut world = World::new();
     // A handler or waiting thread that refers to its own Instance keeps it until Destroy, as on Roblox.

@@ -316,7 +316,8 @@ mod projects {
             "C": {"$className": "BoolValue", "$properties": {"Value": true}},
             "D": {"$className": "NumberValue", "$properties": {"Value": {"Float64": 1.5}}},
             "E": {"$className": "StringValue", "$properties": {"Value": {"Type": "String", "Value": "text"}}},
-            "F": {"$className": "Vector3Value", "$properties": {"Value": [1, 2, 3]}, "$attributes": {"x": 1}}
+            "F": {"$className": "Vector3Value", "$properties": {"Value": [1, 2, 3]}, "$attributes": {"x": 1}},
+            "G": {"$className": "Workspace", "$properties": {"SignalBehavior": "Deferred", "Gravity": 9.8}}
         }"#;
         let disk = Disk::with_tree(tree, &["A.server.luau"]);
         check(
@@ -329,6 +330,7 @@ mod projects {
               D NumberValue Value=1.5
               E StringValue Value="text"
               F Vector3Value
+              G Workspace SignalBehavior="Deferred"
         "#,
         );
     }

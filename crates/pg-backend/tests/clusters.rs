@@ -221,9 +221,11 @@ fn somebody_elses_hanging_notification_costs_messages_alone() {
                 hanging = notify();
             }
         }
-        let error = messages.publish(vec!["late".to_owned()]).await.unwrap_err();
-        assert_eq!(error.kind, BackendErrorKind::Unavailable, "{error}");
-        assert!(leases.beat(Beat { incarnation: ME, watch: Vec::new() }).await.unwrap().alive);
+        // The beat waits behind the message.
+        let beat = leases.beat(Beat { incarnation: ME, watch: Vec::new() });
+        let (published, beaten) = tokio::join!(messages.publish(vec!["late".to_owned()]), beat);
+        assert_eq!(published.unwrap_err().kind, BackendErrorKind::Unavailable);
+        assert!(beaten.unwrap().alive);
         reload("ALTER SYSTEM RESET synchronous_standby_names");
         hanging.join().unwrap().unwrap();
         messages.publish(vec!["in time".to_owned()]).await.unwrap();

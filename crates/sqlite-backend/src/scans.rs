@@ -72,7 +72,6 @@ fn limit(items: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::connection::open_in_memory;
     use crate::migrations::migrate;
 

@@ -97,6 +97,14 @@ impl Instance {
         data_stores.with_bindings(&self.lua, |bindings| bindings.open_calls()).unwrap_or(0)
     }
 
+    /// Has `wake` called, from any thread, when a call has ended: for whoever does not tick at a pace.
+    pub fn set_wake(&self, wake: impl Fn() + Send + Sync + 'static) -> mlua::Result<()> {
+        match &self.options.data_stores {
+            Some(data_stores) => data_stores.with_bindings(&self.lua, |bindings| bindings.set_wake(wake)),
+            None => Ok(()),
+        }
+    }
+
     /// One tick: parked coroutines, then the heartbeat. Never waits for storage.
     pub fn tick(&mut self, dt: f64) -> mlua::Result<()> {
         self.threads.tick(dt)?;

@@ -72,7 +72,9 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Arguments::parse().command {
         Command::Play(options) => play(&options),
-        Command::Bench(options) => [Mode::Polling, Mode::Scheduler].into_iter().try_for_each(|mode| bench(&options, mode)),
+        Command::Bench(options) => {
+            [Mode::Polling, Mode::Scheduler].into_iter().try_for_each(|mode| bench(&options, mode))
+        }
     }
 }
 

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use clawstore::SystemClock;
 use clawstore::clock::Clock;
 use clawstore::mlua;
-use clawstore::SystemClock;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 

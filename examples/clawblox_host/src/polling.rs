@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clawstore::SystemClock;
 use clawstore::clock::Clock;
 use clawstore::mlua::{self, Function, IntoLuaMulti, Lua, Table, Thread, Value};
-use clawstore::SystemClock;
 use parking_lot::Mutex;
 
 use crate::problems::Problems;

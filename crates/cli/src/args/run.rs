@@ -98,7 +98,7 @@ pub(crate) struct PlayerArguments {
 /// Several game servers in this process, on one database.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArguments {
-    /// game.JobId of a single server; random unless given.
+    /// game.JobId of a single server. Default: random, or made from the seed.
     #[arg(long, value_name = "S", conflicts_with_all = ["servers", "server"])]
     pub(crate) job_id: Option<String>,
     /// Servers, named A, B, C, …: game.JobId is the name.

@@ -67,6 +67,8 @@ pub(super) struct GameServer {
     game: Game,
     around: Surroundings,
     number: usize,
+    /// How often it has started.
+    starts: u64,
     live: Option<Live>,
     end: Option<End>,
     counts: Counts,
@@ -81,6 +83,7 @@ impl GameServer {
             game,
             around: around.clone(),
             number,
+            starts: 0,
             live: None,
             end: None,
             counts: Counts::default(),
@@ -109,7 +112,9 @@ impl GameServer {
         if self.live.is_some() {
             return Ok(());
         }
-        let job_id = self.plan.name.clone().or_else(|| self.plan.place.job_id.clone());
+        self.starts += 1;
+        let named = self.plan.name.clone().or_else(|| self.plan.place.job_id.clone());
+        let job_id = named.or_else(|| self.seed().map(job_id));
         let options =
             ServerOptions { job_id, place_id: self.plan.place.place_id, max_players: self.plan.place.max_players };
         let server = self.game.server(options);
@@ -166,12 +171,17 @@ impl GameServer {
         options.start_time = start_time;
         options.memory_limit = Some(self.plan.place.script_memory);
         options.script_timeout = Some(self.plan.place.script_timeout);
-        // Each server draws other numbers.
-        let number = u64::try_from(self.number).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, reason = "the low bits of a seed are a seed")]
-        let seed = self.around.seed.map(|seed| seed.wrapping_mul(1_000_003).wrapping_add(number) as u32);
+        let seed = self.seed().map(|seed| seed as u32);
         options.random_seed = seed;
         options
+    }
+
+    /// Each server draws other numbers, also one that starts again.
+    fn seed(&self) -> Option<u64> {
+        let number = u64::try_from(self.number).unwrap_or_default();
+        let first = self.around.seed?.wrapping_mul(1_000_003).wrapping_add(number);
+        Some(first.wrapping_add(self.starts.saturating_sub(1).wrapping_mul(1_009)))
     }
 
     fn bind(&self, runtime: &Runtime, server: &clawstore::Server) -> Result<Bindings, RuntimeError> {
@@ -280,7 +290,8 @@ impl GameServer {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.runtime.has_work())
+        // A message may be on its way although no call is open.
+        self.live.as_ref().is_some_and(|live| live.runtime.has_work() || (live.next_due)().is_some())
     }
 
     pub(super) fn players(&self) -> usize {
@@ -319,6 +330,13 @@ impl Live {
             self.server.player_left(user_id);
         }
     }
+}
+
+/// A job id of Roblox's form, the same in every run with this seed.
+fn job_id(seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let [a, b, c, d] = [0xffff, 0xffff, 0x0fff, 0x3fff].map(|most| random.u16(0..=most));
+    format!("{:08x}-{a:04x}-4{c:03x}-{:04x}-{:08x}{b:04x}", random.u32(..), 0x8000 | d, random.u32(..))
 }
 
 /// Plugs the store into the scripts' world.

@@ -192,11 +192,20 @@ impl World {
             None
         } else if self.timetable.has_players() {
             let anyone = self.servers.iter().any(|server| server.players() > 0);
-            (!anyone).then_some(End::LastPlayerLeft)
+            match anyone {
+                false => Some(End::LastPlayerLeft),
+                // Nobody will make them leave: simulated time would go on for ever.
+                true if self.time.is_simulated() && self.limits.max_sim.is_none() => self.nothing_left(),
+                true => None,
+            }
         } else {
-            let anything = self.servers.iter().any(GameServer::has_work);
-            (!anything).then_some(End::NothingLeft)
+            self.nothing_left()
         }
+    }
+
+    fn nothing_left(&self) -> Option<End> {
+        let anything = self.servers.iter().any(GameServer::has_work);
+        (!anything).then_some(End::NothingLeft)
     }
 
     /// Goes to the next frame, and does it.

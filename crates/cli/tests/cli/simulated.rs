@@ -49,6 +49,25 @@ fn the_same_seed_gives_the_same_report_and_another_seed_another() {
 }
 
 #[test]
+fn a_server_without_a_name_has_the_same_job_id_with_the_same_seed() {
+    let job_id = |seed: &str| Place::new().simulate("print(game.JobId)", &["--seed", seed]).expect(0).out.clone();
+    let first = job_id("7");
+    assert_eq!(first.trim().len(), 36, "{first}");
+    assert_eq!(first, job_id("7"));
+    assert_ne!(first, job_id("8"));
+}
+
+#[test]
+fn a_server_that_starts_again_draws_other_numbers() {
+    let place = Place::new();
+    let source = "print(math.random(), game:GetService('HttpService'):GenerateGUID()) task.wait(5)";
+    let ended =
+        place.simulate(source, &["--server", "A", "--at", "1s:start:A", "--at", "2s:kill:A", "--at", "3s:start:A"]);
+    let lines: Vec<&str> = ended.expect(0).out.lines().collect();
+    assert!(lines.len() == 2 && lines[0] != lines[1], "{lines:?}");
+}
+
+#[test]
 fn an_hour_passes_at_once_and_every_clock_shows_it() {
     let place = Place::new();
     let source = "
@@ -78,10 +97,10 @@ fn results_are_as_late_as_the_latency_says() {
 fn events_happen_at_their_times_to_their_servers() {
     let place = Place::new();
     let source = "
-        print(game.JobId, 'starts', os.clock())
-        game.Players.PlayerAdded:Connect(function(player) print(player.Name, 'joins', math.floor(os.clock())) end)
-        game.Players.PlayerRemoving:Connect(function(player) print(player.Name, 'leaves', math.floor(os.clock())) end)
-        game:BindToClose(function() print(game.JobId, 'closes', math.floor(os.clock())) end)
+        print(game.JobId, 'starts', time())
+        game.Players.PlayerAdded:Connect(function(player) print(player.Name, 'joins', math.floor(time())) end)
+        game.Players.PlayerRemoving:Connect(function(player) print(player.Name, 'leaves', math.floor(time())) end)
+        game:BindToClose(function() print(game.JobId, 'closes', math.floor(time())) end)
         while true do task.wait(1) end
     ";
     let events = [
@@ -137,6 +156,32 @@ fn functions_of_bind_to_close_have_thirty_simulated_seconds() {
     place.simulate("game:BindToClose(function() task.wait(31) end)", &[]).expect(4);
     place.simulate("game:BindToClose(function() task.wait(29) print('closed') end)", &["--expect", "closed"]).expect(0);
     assert!(begun.elapsed() < Duration::from_secs(25), "these were not simulated seconds");
+}
+
+#[test]
+fn a_run_ends_when_nothing_is_left_and_not_before() {
+    let place = Place::new();
+    let stays = ["--player", "1:Ada@1s", "--until", "never"];
+    place.simulate("print('ready')", &stays).expect(3).says("nothing is left to run");
+    let source = "
+        local service = game:GetService('MessagingService')
+        service:SubscribeAsync('topic', function(message) print('heard', message.Data) end)
+        service:PublishAsync('topic', 'hello')
+    ";
+    for seed in ["1", "2", "3", "4"] {
+        let options = ["--latency", "1..9s", "--seed", seed];
+        assert_eq!(place.simulate(source, &options).expect(0).out, "heard hello\n", "seed {seed}");
+    }
+}
+
+#[test]
+fn all_saves_are_counted_at_the_end() {
+    let place = Place::new();
+    let source = "
+        local store = game:GetService('DataStoreService'):GetDataStore('S')
+        for index = 1, 5 do store:SetAsync(`key {index}`, index) end
+    ";
+    place.simulate(source, &[]).expect(0).says("5 writes saved");
 }
 
 #[test]

@@ -44,8 +44,8 @@ fn a_document_is_handed_over_when_it_is_closed() {
 
 #[test]
 fn a_document_that_stays_locked_is_refused() {
-    let played = Place::new()
-        .play(&LAPIS, "--db :memory: --servers 2 --at 1s:join:A:7:Ann --at 30s:join:B:7:Ann --at 90s:leave:A:7");
+    let played =
+        Place::new().play(&LAPIS, "--db :memory: --servers 2 --at 1s:join:A:7:Ann --at 30s:join:B:7:Ann --max-sim 90s");
     let refused = played.first("B", "none");
     assert!((48.0..54.0).contains(&refused.time), "20 looks, 1 s apart: {refused:?}");
     assert_eq!(played.all("has").count(), 1);

@@ -18,7 +18,9 @@ pub(crate) struct Played {
     /// Faults that were injected.
     pub(crate) faults: u64,
     /// How each server ended.
-    pub(crate) ends: Vec<(String, String)>,
+    ends: Vec<(String, String)>,
+    /// Calls of all servers, by service and method.
+    calls: HashMap<String, u64>,
 }
 
 /// A line of words.
@@ -73,13 +75,19 @@ impl Played {
                 complaints.push(format!("{} {server} {}: {text}", line["time"], line["level"]));
             }
         }
-        let ends = report["servers"].as_array().unwrap().iter();
-        let ends = ends.map(|server| (text(&server["name"]), text(&server["end"]))).collect();
-        Self { events, complaints, faults: report["faults"].as_u64().unwrap(), ends }
+        let (mut ends, mut calls) = (Vec::new(), HashMap::new());
+        for server in report["servers"].as_array().unwrap() {
+            ends.push((text(&server["name"]), text(&server["end"])));
+            for (method, count) in server["calls"].as_object().unwrap() {
+                *calls.entry(method.clone()).or_default() += count.as_u64().unwrap();
+            }
+        }
+        Self { events, complaints, faults: report["faults"].as_u64().unwrap(), ends, calls }
     }
 
     /// All events of this name.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Event> {
+    pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Event> + use<'a> {
+        let name = name.to_owned();
         self.events.iter().filter(move |event| event.name() == name)
     }
 
@@ -94,6 +102,11 @@ impl Played {
     #[track_caller]
     pub(crate) fn wait(&self, server: &str) -> f64 {
         self.first(server, "has").time - self.first(server, "asks").time
+    }
+
+    /// How often a method was called.
+    pub(crate) fn calls(&self, method: &str) -> usize {
+        usize::try_from(self.calls.get(method).copied().unwrap_or_default()).unwrap()
     }
 
     /// No script complained, and all servers closed in time.

@@ -30,7 +30,8 @@ fn profiles_are_loaded_saved_and_found_after_a_restart() {
 fn a_profile_is_handed_over_at_the_next_autosave() {
     let played = Place::new().play(
         &PROFILE_SERVICE,
-        "--db :memory: --servers 2 --latency 20..80ms --at 10s:join:A:7:Ann --at 45s:join:B:7:Ann --at 200s:leave:B:7",
+        "--db :memory: --servers 2 --latency 20..80ms --at 10s:join:A:7:Ann --at 45s:join:B:7:Ann --at 200s:leave:B:7
+         --max-sim 230s",
     );
     played.expect_calm();
     played.expect_one_owner(&[]);

@@ -71,7 +71,8 @@ impl Place {
     #[track_caller]
     pub(crate) fn play(&self, library: &Library, options: &str) -> Played {
         let mut command = self.command(library, "report.json");
-        command.args(["--clock", "sim"]).args(options.split_whitespace());
+        // What does not end by itself is ended, and fails at what it did not do.
+        command.args(["--clock", "sim", "--max-real", "100s"]).args(options.split_whitespace());
         let output = command.output().unwrap();
         let shown = String::from_utf8_lossy(&output.stderr);
         let code = output.status.code();

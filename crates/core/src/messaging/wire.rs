@@ -156,8 +156,7 @@ mod tests {
     use super::*;
 
     fn carried() -> impl Strategy<Value = Carried> {
-        let game =
-            prop_oneof![(1_u64..1 << 53).prop_map(GameId::Number), any::<u128>().prop_map(|bits| GameId::Uuid(bits))];
+        let game = prop_oneof![(1_u64..1 << 53).prop_map(GameId::Number), any::<u128>().prop_map(GameId::Uuid)];
         let texts = ("[^\\x00]{1,80}", "[^\\x00]{0,1024}");
         (game, texts, any::<u64>()).prop_map(|(game, (topic, json), sent)| {
             let (topic, payload) = (Topic::new(topic.as_bytes()), Payload::new(json));

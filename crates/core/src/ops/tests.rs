@@ -89,7 +89,7 @@ fn ordered_stores_take_numbers_and_scores_alone() {
         let codes = [Request::Set(set), Request::Update(update)]
             .map(|request| request.validate(StoreKind::Ordered).map_err(|error| error.code.number()));
         assert_eq!(codes[0], codes[1]);
-        codes[0].clone()
+        codes[0]
     });
     assert_eq!(codes, [Ok(()), Ok(()), Err(Some(103)), Err(Some(517))]);
 }

@@ -254,15 +254,22 @@ impl Encoder {
 }
 
 fn has_other_keys(table: &Table, length: usize) -> bool {
-    #[expect(clippy::cast_precision_loss, reason = "a table has fewer than 2^53 elements")]
-    let in_array = |key: f64| key.fract() == 0.0 && key >= 1.0 && key <= length as f64;
     let mut others = false;
     // Stops at the first one; most tables that come here have it early.
     let _ = table.for_each(|key: LuaValue, _: LuaValue| {
-        others = !key.as_number().is_some_and(in_array);
+        others = !is_in_array(&key, length);
         if others { Err(stop()) } else { Ok(()) }
     });
     others
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a table has fewer than 2^53 elements")]
+fn is_in_array(key: &LuaValue, length: usize) -> bool {
+    match key {
+        LuaValue::Integer(key) => usize::try_from(*key).is_ok_and(|key| (1..=length).contains(&key)),
+        LuaValue::Number(key) => key.fract() == 0.0 && *key >= 1.0 && *key <= length as f64,
+        _ => false,
+    }
 }
 
 fn is_index(key: &LuaValue, index: usize) -> bool {

@@ -145,7 +145,9 @@ fn properties(at: &At<'_>, fields: &Map<String, Value>, node: &mut Node) -> Resu
                 node.properties.push(("Disabled".to_owned(), disabled));
             }
             ("Disabled" | "Enabled", _) => return Err(at.refuse(format!("{name} is neither true nor false"))),
-            ("Value", Some(value)) => node.properties.push((name.clone(), value)),
+            ("Value", Some(value)) | ("SignalBehavior", Some(value @ PropertyValue::Text(_))) => {
+                node.properties.push((name.clone(), value));
+            }
             _ => {}
         }
     }

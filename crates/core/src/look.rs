@@ -10,13 +10,13 @@ use crate::entry_key::EntryKey;
 /// One look. It writes nothing, and may be made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
-    /// `GetVersionAsync`: [`Reply::Entry`](super::Reply), of revision 0 if there is no such version.
+    /// `GetVersionAsync`: [`Reply::Entry`](crate::ops::Reply), of revision 0 if there is no such version.
     Version(EntryKey, VersionId),
-    /// A page of `ListVersionsAsync`: [`Reply::Versions`](super::Reply).
+    /// A page of `ListVersionsAsync`: [`Reply::Versions`](crate::ops::Reply).
     Versions(VersionQuery),
-    /// A page of `GetSortedAsync`: [`Reply::Sorted`](super::Reply).
+    /// A page of `GetSortedAsync`: [`Reply::Sorted`](crate::ops::Reply).
     Sorted(SortedQuery),
-    /// The same in the exact order of [`scores`](crate::scores), behind an entry: [`Reply::Sorted`](super::Reply).
+    /// The same in the exact order of [`scores`](crate::scores), behind an entry: [`Reply::Sorted`](crate::ops::Reply).
     Scores(SortedQuery, Option<SortedItem>),
 }
 
