@@ -124,4 +124,25 @@ mod tests {
     fn the_definition_is_sound() {
         Arguments::command().debug_assert();
     }
+
+    #[test]
+    fn the_document_of_the_runner_has_every_option() {
+        const DOCUMENT: &str = include_str!("../../../docs/RUNNER.md");
+        let command = Arguments::command();
+        let commands = command.get_subcommands().filter(|it| ["run", "test"].contains(&it.get_name()));
+        let options: Vec<String> = commands
+            .flat_map(|it| it.get_arguments())
+            .filter_map(|it| it.get_long())
+            .map(|it| format!("--{it}"))
+            .collect();
+        assert!(options.len() > 30, "{options:?}");
+        // As a whole word: `--server` is not found in `--servers`.
+        let names = |option: &String| {
+            DOCUMENT.match_indices(option.as_str()).any(|(at, _)| {
+                DOCUMENT[at + option.len()..].starts_with(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+            })
+        };
+        let missing: Vec<&String> = options.iter().filter(|option| !names(option)).collect();
+        assert!(missing.is_empty(), "docs/RUNNER.md does not have {missing:?}");
+    }
 }

@@ -67,9 +67,21 @@ pub(crate) struct PlaceArguments {
     /// RunService:IsStudio() answers true.
     #[arg(long)]
     pub(crate) studio: bool,
+    /// For which engine the scripts were written.
+    #[arg(long, value_enum, default_value_t = ProfileName::Roblox)]
+    pub(crate) profile: ProfileName,
     /// When handlers of signals run.
     #[arg(long, value_enum, default_value_t = SignalBehavior::Immediate)]
     pub(crate) signal_behavior: SignalBehavior,
+}
+
+/// An engine whose games run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileName {
+    /// Roblox.
+    Roblox,
+    /// Clawblox: scores that are tables, and a guard against saves of what was never loaded.
+    Clawblox,
 }
 
 /// Workspace.SignalBehavior.

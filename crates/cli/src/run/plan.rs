@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use clawstore::Profile;
 use clawstore_luau::{Node, Runtime, RuntimeError, project};
 
-use crate::args::run::{PlaceArguments, RunArguments, SignalBehavior};
+use crate::args::run::{PlaceArguments, ProfileName, RunArguments, SignalBehavior};
 use crate::args::values::{NamedServer, What};
 use crate::exit::LoadError;
 use crate::run::players::Timetable;
@@ -55,6 +56,7 @@ pub(crate) struct PlacePlan {
     pub(crate) job_id: Option<String>,
     pub(crate) studio: bool,
     pub(crate) deferred_signals: bool,
+    pub(crate) profile: Profile,
     pub(crate) max_players: u32,
     /// CPU time of one resumption.
     pub(crate) script_timeout: Duration,
@@ -71,6 +73,10 @@ impl PlacePlan {
             job_id: None,
             studio: place.studio,
             deferred_signals: place.signal_behavior == SignalBehavior::Deferred,
+            profile: match place.profile {
+                ProfileName::Roblox => Profile::Roblox,
+                ProfileName::Clawblox => Profile::Clawblox,
+            },
             max_players: MAX_PLAYERS,
             script_timeout: place.script_timeout,
             script_memory: usize::try_from(place.script_memory).unwrap_or(usize::MAX).saturating_mul(1024 * 1024),

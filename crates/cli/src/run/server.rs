@@ -189,6 +189,7 @@ impl GameServer {
         let log = move |line: &str| output.write(&name, time.elapsed(), Level::Warn, line);
         let mut options = BindOptions::default().log_to(log);
         options.scheduler = true;
+        options.profile = self.plan.place.profile;
         // During transforms, too, a script that never yields is ended by the runtime's own limit.
         options.interrupt = Interrupt::Host(Arc::new(runtime.interrupt()));
         if self.around.is_controlled {

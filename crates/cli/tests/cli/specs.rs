@@ -121,3 +121,15 @@ fn each_seed_is_another_run() {
     let ended = tests(body, &["--runs", "8"]);
     assert!(ended.expect(1).out.contains("7 passed, 1 failed") && ended.out.contains("seed 6"), "{}", ended.out);
 }
+
+#[test]
+fn a_game_in_clawblox_style_behaves_under_outage_restart_and_double_join() {
+    let games = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/clawblox_host/games");
+    let test = |profile: &str| Place::new().ended(&["test", games, "--profile", profile]);
+    test("clawblox").expect(0);
+    // Without the profile, table scores are refused and defaults overwrite the save.
+    let roblox = test("roblox");
+    let failed = |name: &str| roblox.out.contains(&format!("✗ {name}"));
+    assert!(failed("a load that fails never costs the save"), "{}", roblox.out);
+    assert!(failed("scores are tables with fractions, in order"), "{}", roblox.out);
+}

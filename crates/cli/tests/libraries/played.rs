@@ -136,13 +136,13 @@ impl Played {
         }
     }
 
-    /// Whoever begins finds at least what was reported as saved before.
+    /// Whoever begins finds at least what was reported as saved before, and what was there when a session ended.
     #[track_caller]
     pub(crate) fn expect_nothing_lost(&self) {
         let mut saved: HashMap<i64, i64> = HashMap::new();
         for event in &self.events {
             match event.name() {
-                "saved" => {
+                "saved" | "ends" => {
                     let newest = saved.entry(event.id()).or_default();
                     *newest = event.coins().max(*newest);
                 }

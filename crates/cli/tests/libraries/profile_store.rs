@@ -36,11 +36,14 @@ fn sessions_start_save_end_and_are_found_after_a_restart() {
 }
 
 #[test]
-fn who_is_there_at_the_end_is_saved() {
+fn what_is_open_when_the_server_closes_is_saved() {
     let place = Place::new();
-    let played = place.play(&PROFILE_STORE, "--servers 1 --db db --latency 2s --at 1s:join:A:7:Ann --max-sim 60s");
+    let game = PROFILE_STORE.with("profile_store_world.luau");
+    let played = place.play(&game, "--servers 1 --db db --latency 2s --max-sim 60s");
     played.expect_calm();
-    assert_eq!(place.stored("PlayerStore", "7")["Data"]["Coins"], played.first("A", "ends").coins());
+    let stored = place.stored("World", "0");
+    assert_eq!(stored["Data"]["Coins"], played.first("A", "ends").coins());
+    assert_eq!(stored["MetaData"].get("ActiveSession"), None, "{stored}");
 }
 
 #[test]

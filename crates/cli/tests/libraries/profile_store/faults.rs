@@ -46,7 +46,6 @@ fn nothing_saved_is_lost_when_all_goes_wrong_at_once() {
         "UpdateAsync:p=0.1:@0..300s:502",
         "UpdateAsync:p=0.1:@0..300s:throttle",
         "UpdateAsync:@100s..110s:502",
-        "PublishAsync:p=0.3:@0..300s:502",
         "messaging:p=0.3:@0..300s:drop",
     ]);
 }
