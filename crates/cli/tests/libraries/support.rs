@@ -75,8 +75,7 @@ impl Place {
         command.args(["--clock", "sim", "--max-real", "100s"]).args(options.split_whitespace());
         let output = command.output().unwrap();
         let shown = String::from_utf8_lossy(&output.stderr);
-        let code = output.status.code();
-        assert_eq!(code, Some(0), "it ended with {code:?}: {shown}");
+        assert_eq!(output.status.code(), Some(0), "{shown}");
         Played::read(&self.path("report.json"))
     }
 

@@ -14,7 +14,7 @@ pub(crate) const GAME: GameId = GameId::Uuid(0x51c0_ffee_0000_4000_8000_0000_000
 pub(crate) const MODES: [Mode; 2] = [Mode::Polling, Mode::Scheduler];
 
 /// Nothing takes this long: a test that waits so long has failed.
-const PATIENCE_TICKS: u32 = 20_000;
+const PATIENCE_TICKS: u32 = 3_000;
 const PATIENCE: Duration = Duration::from_secs(38);
 
 /// What the game stores of a player, as far as tests look at it.
