@@ -3,8 +3,8 @@
 
 mod answers;
 mod faults;
-mod messaging;
 mod looks;
+mod messaging;
 mod ownership;
 mod passivation;
 mod reads;

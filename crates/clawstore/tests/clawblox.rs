@@ -76,7 +76,9 @@ fn a_value_handed_out_anew_is_one_service_with_one_set_of_stores() {
     .unwrap();
     let constructor = service.with_bindings(&lua, |bindings| bindings.class("DataStoreSetOptions")).unwrap();
     assert!(constructor.unwrap().call::<Value>(()).unwrap().is_userdata());
-    assert!(service.with_bindings(&lua, |bindings| bindings.enum_item("SortDirection", "Ascending")).unwrap().is_some());
+    assert!(
+        service.with_bindings(&lua, |bindings| bindings.enum_item("SortDirection", "Ascending")).unwrap().is_some()
+    );
 
     let other = DataStoreService::new(GameId::Number(2), &store).unwrap();
     let error = other.with_bindings(&lua, |_| ()).expect_err("another game");
@@ -93,7 +95,10 @@ fn a_polled_game_saves_and_its_leaderboard_is_served() {
     poll(&lua, SCRIPT);
     assert!(lua.globals().get::<bool>("done").unwrap());
     // Nobody waits for this one.
-    poll(&lua, "coroutine.wrap(function() game.GetService('DataStoreService'):GetDataStore('S'):SetAsync('k', 1) end)()");
+    poll(
+        &lua,
+        "coroutine.wrap(function() game.GetService('DataStoreService'):GetDataStore('S'):SetAsync('k', 1) end)()",
+    );
     drop(lua);
     store.shutdown(Duration::from_secs(20));
     drop((service, store));

@@ -111,7 +111,7 @@ fn game_time(arguments: &RunArguments, in_memory: bool) -> GameTime {
 
 fn surroundings(arguments: &RunArguments, time: &GameTime, console: &Arc<Mutex<Console>>) -> Surroundings {
     let conditions = &arguments.conditions;
-    let seed = conditions.seed.or(time.is_simulated().then_some(0));
+    let seed = conditions.seed.or_else(|| time.is_simulated().then_some(0));
     let mut faults = conditions.fault.clone();
     if conditions.no_api_access {
         faults.insert(0, FaultRule::always("DataStoreService", Effect::NoAccess));

@@ -129,8 +129,8 @@ fn load(path: &Path) -> Result<Vec<Spec>, LoadError> {
         let source = std::fs::read_to_string(file);
         let source = source.map_err(|error| LoadError(format!("{}: {error}", file.display())))?;
         let shown = file.strip_prefix(path).ok().filter(|rest| !rest.as_os_str().is_empty());
-        let name = shown.map_or_else(|| file.file_name().unwrap_or_default().as_ref(), |rest| rest);
-        let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
+        let name = shown.unwrap_or_else(|| file.file_name().unwrap_or_default().as_ref());
+        let folder = file.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Spec { name: name.display().to_string(), folder, source })
     };
     files.iter().map(read).collect()

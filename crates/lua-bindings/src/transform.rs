@@ -12,7 +12,7 @@ use clawstore_core::key_machine::Head;
 use clawstore_core::ops::Set;
 use clawstore_core::vm_queue::{Transform, TransformFailed};
 use clawstore_core::{CallError, ErrorCode, StoreKind};
-use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Value as LuaValue, VmState};
+use mlua::{Function, IntoLuaMulti, Lua, MaybeSend, MaybeSync, MultiValue, Value as LuaValue, VmState};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::arguments;
@@ -35,6 +35,17 @@ pub enum Interrupt {
     Ours,
     /// The host: its function is called during transforms too, and is put back after each.
     Host(InterruptHook),
+}
+
+impl Interrupt {
+    /// The host's own function.
+    #[cfg_attr(
+        not(feature = "send"),
+        expect(clippy::arc_with_non_send_sync, reason = "the type of hosts that need it")
+    )]
+    pub fn host(hook: impl Fn(&Lua) -> mlua::Result<VmState> + MaybeSend + MaybeSync + 'static) -> Self {
+        Self::Host(Arc::new(hook))
+    }
 }
 
 impl std::fmt::Debug for Interrupt {

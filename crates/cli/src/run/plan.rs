@@ -39,7 +39,9 @@ impl ServerPlan {
 
 /// Puts something into a VM before its scripts run.
 #[derive(Clone)]
-pub(crate) struct Extra(pub(crate) Rc<dyn Fn(&Runtime) -> Result<(), RuntimeError>>);
+pub(crate) struct Extra(pub(crate) Rc<Install>);
+
+type Install = dyn Fn(&Runtime) -> Result<(), RuntimeError>;
 
 impl fmt::Debug for Extra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,6 @@
 //! and time (`world`), the store's life (`run`).
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clawstore::clock::Timestamp;
@@ -191,7 +190,7 @@ impl GameServer {
         options.scheduler = true;
         options.profile = self.plan.place.profile;
         // During transforms, too, a script that never yields is ended by the runtime's own limit.
-        options.interrupt = Interrupt::Host(Arc::new(runtime.interrupt()));
+        options.interrupt = Interrupt::host(runtime.interrupt());
         if self.around.is_controlled {
             options.control = Some(Box::new(ServerControl::new(&self.around.conditions, &self.counts)));
         }

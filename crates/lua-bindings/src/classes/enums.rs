@@ -9,10 +9,8 @@ use mlua::{AnyUserData, Lua, MetaMethod, Table, UserDataFields, UserDataMethods,
 use super::guarded;
 
 /// Names with their items, in the order of their values.
-const ENUMS: [(&str, &[(&str, u32)]); 2] = [
-    ("SortDirection", &[("Ascending", 0), ("Descending", 1)]),
-    ("DataStoreRequestType", &REQUEST_TYPES),
-];
+const ENUMS: [(&str, &[(&str, u32)]); 2] =
+    [("SortDirection", &[("Ascending", 0), ("Descending", 1)]), ("DataStoreRequestType", &REQUEST_TYPES)];
 
 /// `Enum.DataStoreRequestType`.
 pub(crate) const REQUEST_TYPES: [(&str, u32); 17] = [

@@ -5,7 +5,9 @@
 use clawstore_core::CallError;
 use clawstore_core::backend::{SortedItem, VersionInfo};
 use clawstore_core::ops::{Look, Reply};
-use mlua::{AnyUserData, Lua, MaybeSend, MaybeSync, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue};
+use mlua::{
+    AnyUserData, Lua, MaybeSend, MaybeSync, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue,
+};
 
 use super::data_store::SERVICE;
 use super::{instance_members, version_info};
