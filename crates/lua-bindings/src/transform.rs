@@ -39,10 +39,6 @@ pub enum Interrupt {
 
 impl Interrupt {
     /// The host's own function.
-    #[cfg_attr(
-        not(feature = "send"),
-        expect(clippy::arc_with_non_send_sync, reason = "the type of hosts that need it")
-    )]
     pub fn host(hook: impl Fn(&Lua) -> mlua::Result<VmState> + MaybeSend + MaybeSync + 'static) -> Self {
         Self::Host(Arc::new(hook))
     }
