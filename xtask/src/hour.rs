@@ -5,12 +5,11 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::libraries;
-use crate::shell::{cargo, describe, root, run as run_command, target_dir};
+use crate::shell::{cargo, describe, root, run as run_command, step, target_dir};
 
 const GAME: &str = "crates/cli/tests/libraries/games/hour.luau";
 
@@ -60,9 +59,7 @@ fn play(options: &Options, program: &Path, report: &Path) -> Result<()> {
     command.arg("--mount").arg(format!("ServerScriptService.ProfileStore={}", library.display()));
     command.arg("--report").arg(report).args(&options.more).stdout(Stdio::null());
     println!("    {}", describe(&command));
-    let begun = Instant::now();
-    let status = command.status().context("clawstore did not start")?;
-    ensure!(status.success(), "clawstore ended with {status}");
-    println!("{} simulated minutes in {:.1} s of real time", options.minutes, begun.elapsed().as_secs_f64());
+    let took = step("hour", || run_command(&mut command))?;
+    println!("{} simulated minutes in {:.1} s of real time", options.minutes, took.as_secs_f64());
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clawstore_core::limits::CALL_OVERHEAD_BYTES;
+use clawstore_core::limits::{CALL_OVERHEAD_BYTES, Limits};
 use clawstore_core::versioning::Retention;
 use serde::Deserialize;
 
@@ -39,6 +39,7 @@ struct Settings {
     pending_mib_per_game: Option<usize>,
     pending_mib_per_process: Option<usize>,
     versioning: Option<String>,
+    limits: Option<String>,
     migrate: Option<String>,
 }
 
@@ -108,6 +109,12 @@ impl Config {
             Some("every-write") => actors.retention = Retention::EveryWrite,
             Some(other) => return Err(bad("versioning", other, "`hourly` or `every-write`")),
         }
+        match settings.limits.as_deref() {
+            None => {}
+            Some("off") => actors.limits = Limits::Off,
+            Some("roblox") => actors.limits = Limits::Roblox,
+            Some(other) => return Err(bad("limits", other, "`off` or `roblox`")),
+        }
         match settings.migrate.as_deref() {
             None => {}
             Some("on") => self.migrate = true,
@@ -142,6 +149,13 @@ impl Config {
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.actors.retention = retention;
+        self
+    }
+
+    /// Which rates hold for memory stores and messages. Default: none, but for what keeps the process well.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.actors.limits = limits;
         self
     }
 
@@ -207,6 +221,7 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Settings,
         pending_mib_per_game: mib("PENDING_MIB_PER_GAME")?,
         pending_mib_per_process: mib("PENDING_MIB_PER_PROCESS")?,
         versioning: get("VERSIONING").1,
+        limits: get("LIMITS").1,
         migrate: get("MIGRATE").1,
     })
 }
@@ -238,5 +253,6 @@ mod tests {
         assert!(load(None, &[("CLAWSTORE_IDLE_S", "soon")]).unwrap_err().contains("CLAWSTORE_IDLE_S"));
         assert!(load(Some("cache_mib = 0"), &[]).unwrap_err().contains("cache_mib"));
         assert!(load(Some("versioning = \"daily\""), &[]).unwrap_err().contains("every-write"));
+        assert!(load(Some("limits = \"some\""), &[]).unwrap_err().contains("roblox"));
     }
 }

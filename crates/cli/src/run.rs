@@ -23,12 +23,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clawstore::clock::{Clock, Moment, Timestamp};
+use clawstore::limits::Limits as Rates;
 use clawstore::{Clawstore, Config, Database, DrainReport, Game, GameId, OpenError, Retention};
 use clawstore_luau::RuntimeError;
 use parking_lot::Mutex;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::args::run::{ClockKind, RunArguments, Versioning};
+use crate::args::run::{Budget, ClockKind, RunArguments, Versioning};
 use crate::console::Console;
 use crate::exit::{Exit, LoadError};
 use crate::run::control::Conditions;
@@ -148,6 +149,12 @@ fn open(
         config = config.retention(match versioning {
             Versioning::Hourly => Retention::Hourly,
             Versioning::EveryWrite => Retention::EveryWrite,
+        });
+    }
+    if let Some(budget) = arguments.conditions.budget {
+        config = config.limits(match budget {
+            Budget::Off => Rates::Off,
+            Budget::Roblox => Rates::Roblox,
         });
     }
     let open = |_| {

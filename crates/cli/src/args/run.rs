@@ -174,9 +174,21 @@ pub(crate) struct ConditionArguments {
     /// DataStore calls fail with 403, as in Studio without API access.
     #[arg(long)]
     pub(crate) no_api_access: bool,
+    /// Rates of Roblox for memory stores and messages, or none. Default: what the settings say.
+    #[arg(long, value_enum)]
+    pub(crate) budget: Option<Budget>,
     /// Which versions are kept: one an hour, as on Roblox, or every write. Default: what the settings say.
     #[arg(long, value_enum)]
     pub(crate) versioning: Option<Versioning>,
+}
+
+/// Which rates hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Budget {
+    /// None.
+    Off,
+    /// Roblox's.
+    Roblox,
 }
 
 /// Which superseded revisions are kept.
