@@ -60,9 +60,7 @@ impl World {
         let server = process.game(GameId::Number(1)).unwrap().server(ServerIdentity::default());
         let begun = Rc::default();
         let control = Conditions { latency, fails, begun: Rc::clone(&begun) };
-        let mut options = Options::default();
-        options.scheduler = true;
-        options.control = Some(Box::new(control));
+        let options = Options { scheduler: true, control: Some(Box::new(control)), ..Options::default() };
         let bindings = Bindings::new(&lua, server, options).unwrap();
         let waiting = std::thread::current();
         bindings.set_wake(move || waiting.unpark());
