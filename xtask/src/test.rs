@@ -16,6 +16,7 @@ use crate::tidy;
 
 /// Host programs as users build them: workspaces of their own, because they need mlua's `send` feature.
 const EMBEDDED: &str = "examples/embed_in_engine/Cargo.toml";
+const CLAWBLOX_HOST: &str = "examples/clawblox_host/Cargo.toml";
 const OUTSIDE_ENGINE: &str = "examples/outside_engine/Cargo.toml";
 
 #[derive(Debug, clap::Args)]
@@ -81,7 +82,9 @@ fn outside(postgres: &mut Option<Server>) -> Result<()> {
         command.args(["--locked", "--manifest-path", manifest, "--target-dir"]).arg(&target_dir);
         command
     };
-    shown(with(postgres, &mut in_workspace(&["test", "--all-targets"], EMBEDDED)))?;
+    for manifest in [EMBEDDED, CLAWBLOX_HOST] {
+        shown(with(postgres, &mut in_workspace(&["test", "--all-targets"], manifest)))?;
+    }
     // It is built, too, with the URL of a database that is empty: nobody but this uses the one that the server came with.
     let url = postgres.as_ref().map(|server| ("DATABASE_URL", server.url()));
     shown(in_workspace(&["run"], OUTSIDE_ENGINE).envs(url))

@@ -56,6 +56,8 @@ mod passivation;
 
 mod looks;
 
+mod patient_reads;
+
 mod warm_up;
 
 pub use clock::SystemClock;

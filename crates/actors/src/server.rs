@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use clawstore_core::clock::Timestamp;
+use clawstore_core::clock::{Moment, Timestamp};
 use clawstore_core::key_machine::{Head, Input, Rerun, VmId, Writer};
 use clawstore_core::memory_store::MemoryCall;
 use clawstore_core::ops::{CallResult, Look, Reply, Request};
@@ -83,6 +83,11 @@ impl Server {
     /// Wall time by the game's clock: the time that a call made now carries.
     pub fn wall(&self) -> Timestamp {
         self.game.clock.wall()
+    }
+
+    /// Time since the start of the process: nobody sets it back.
+    pub fn now(&self) -> Moment {
+        self.game.clock.now()
     }
 
     /// The number of the VM's next call.

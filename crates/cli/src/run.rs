@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &RunArguments, console: &Arc<Mutex<Console>>) -> an
         console.lock().note(store.durability());
     }
 
-    let around = surroundings(arguments, &time, console);
+    let around = surroundings(arguments, &time, is_shared(&database), console);
     let limits = Limits::of(&arguments.time, !arguments.expectations.no_status);
     let mut world = World::new(plan, games.clone(), &around, limits, console, stop);
     world.start().map_err(not_loaded)?;
@@ -110,7 +110,12 @@ fn game_time(arguments: &RunArguments, in_memory: bool) -> GameTime {
     GameTime::simulated(start)
 }
 
-fn surroundings(arguments: &RunArguments, time: &GameTime, console: &Arc<Mutex<Console>>) -> Surroundings {
+fn surroundings(
+    arguments: &RunArguments,
+    time: &GameTime,
+    is_shared: bool,
+    console: &Arc<Mutex<Console>>,
+) -> Surroundings {
     let conditions = &arguments.conditions;
     let seed = conditions.seed.or_else(|| time.is_simulated().then_some(0));
     let mut faults = conditions.fault.clone();
@@ -121,10 +126,17 @@ fn surroundings(arguments: &RunArguments, time: &GameTime, console: &Arc<Mutex<C
     Surroundings {
         time: time.clone(),
         output: Rc::new(Output::new(&arguments.expectations, console)),
+        // Simulated time would run away from them.
+        hears_others: !time.is_simulated() && is_shared,
         is_controlled: time.is_simulated() || has_conditions || arguments.expectations.report.is_some(),
         conditions: Conditions::new(time, conditions.latency, faults, seed.unwrap_or_else(|| fastrand::u64(..))),
         seed,
     }
+}
+
+/// May other processes use the database at the same time?
+fn is_shared(database: &Database) -> bool {
+    database.to_string().starts_with("postgres")
 }
 
 fn not_loaded(error: RuntimeError) -> LoadError {
@@ -139,7 +151,7 @@ fn open(
     servers: usize,
 ) -> anyhow::Result<Vec<Clawstore>> {
     let count = if arguments.servers.isolate { servers } else { 1 };
-    if arguments.servers.isolate && !database.to_string().starts_with("postgres") {
+    if arguments.servers.isolate && !is_shared(database) {
         return Err(
             LoadError("--isolate needs a Postgres database: only there do processes share keys".to_owned()).into()
         );

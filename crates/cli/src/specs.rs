@@ -160,7 +160,10 @@ impl Runner<'_> {
         let error = match tester.verdict() {
             Some(Verdict { error: Some(error) }) => Some(error),
             Some(Verdict { error: None }) => {
-                uncaught.map(|line| format!("a script of server {} raised an error: {}", line.server, line.text))
+                let raised =
+                    uncaught.map(|line| format!("a script of server {} raised an error: {}", line.server, line.text));
+                let too_long = || "functions of BindToClose took longer than 30 s".to_owned();
+                raised.or_else(|| world.took_too_long().then(too_long))
             }
             None => Some(format!("it did not end within its time ({:?} simulated)", world.elapsed())),
         };
@@ -184,6 +187,7 @@ impl Runner<'_> {
             time: time.clone(),
             output: Rc::clone(&output),
             is_controlled: true,
+            hears_others: false,
             conditions: Rc::clone(&conditions),
             seed: Some(seed),
         };

@@ -116,7 +116,7 @@ pub(crate) fn attributes(
     let metadata = match options {
         LuaValue::Nil => Bytes::new(),
         LuaValue::UserData(userdata) => match userdata.borrow::<MetadataOptions>() {
-            Ok(options) if options.class_name() == class => options.metadata().clone(),
+            Ok(options) if options.class_name() == class => options.metadata(),
             _ => return Err(CallError::argument(format_args!("Unable to cast value to {class}"))),
         },
         _ => return Err(CallError::argument(format_args!("Unable to cast value to {class}"))),

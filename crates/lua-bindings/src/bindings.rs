@@ -197,10 +197,18 @@ impl Bindings {
         self.vm.open_calls()
     }
 
-    /// A handle that outlives a borrow of the bindings: for a host's scheduler.
+    /// A handle that outlives a borrow of the bindings, for a host's scheduler: each call appends the next thread that is to be
+    /// resumed, or none when the round is over. Ask for one when those before it have run: it may be that they have resumed a
+    /// thread themselves, which must not be resumed again then.
     pub fn completions(&self) -> impl Fn(&Lua, &mut Vec<Thread>) + MaybeSend + 'static {
         let vm = Shared::clone(&self.vm);
-        move |lua, threads| vm.completed(lua, threads)
+        move |lua, threads| threads.extend(vm.next_completed(lua))
+    }
+
+    /// A handle that counts subscriptions to messages: for a host's end rule.
+    pub fn listener_counter(&self) -> impl Fn() -> usize + MaybeSend + 'static {
+        let vm = Shared::clone(&self.vm);
+        move || vm.messages.listeners()
     }
 
     /// A handle that counts open calls: for a host's end rule.

@@ -36,7 +36,7 @@ pub enum Fault {
 
 /// Decides about the calls of one VM.
 pub trait CallControl {
-    /// Called once for each call, in order.
+    /// Called once for each call that a script makes, in order.
     fn begin(&self, call: &CallInfo<'_>) -> Verdict;
     /// How long a message of this topic is on its way to this VM; `None` loses it.
     fn deliver(&self, topic: &str) -> Option<Duration>;

@@ -3,6 +3,7 @@
 //! Owns: joining them with the Luau part that parks the coroutine; where a simulated run has its say. Does not own: tickets
 //! (`vm`), conversion (`convert`), which class has which methods (`classes`).
 
+mod composite;
 pub(crate) mod get_async;
 pub(crate) mod get_sorted_async;
 pub(crate) mod get_version_async;
@@ -25,8 +26,9 @@ use mlua::{AnyUserData, Function, Lua, Table, UserDataRef, Value as LuaValue};
 use crate::arguments;
 use crate::classes::data_store::DataStore;
 use crate::classes::ordered_data_store::OrderedDataStore;
-use crate::control::{CallInfo, Fault};
+use crate::control::{CallInfo, Fault, Verdict};
 use crate::load_guard::Load;
+use crate::methods::composite::Composite;
 use crate::shared::Shared;
 use crate::vm::{Ended, Started, Ticket, Vm};
 
@@ -44,6 +46,7 @@ type Passed = (LuaValue, LuaValue, LuaValue, LuaValue, LuaValue, LuaValue);
 
 /// A call's arguments: the object, and up to five more.
 pub(crate) struct Arguments {
+    method: &'static str,
     object: AnyUserData,
     values: [LuaValue; 5],
 }
@@ -56,7 +59,7 @@ impl Arguments {
 
     /// The object that the method is called on.
     pub(crate) fn this<T: 'static>(&self) -> Result<UserDataRef<T>, CallError> {
-        self.object.borrow::<T>().map_err(|_| not_a_member())
+        self.object.borrow::<T>().map_err(|_| not_a_member(self.method))
     }
 
     /// The object as a script holds it.
@@ -88,8 +91,9 @@ impl Arguments {
     }
 }
 
-pub(crate) fn not_a_member() -> CallError {
-    CallError::argument("Expected ':' not '.' calling member function")
+/// Of a method that is called on something else.
+pub(crate) fn not_a_member(method: &str) -> CallError {
+    CallError::argument(format_args!("Expected ':' not '.' calling member function {method}"))
 }
 
 /// Makes the results of a reply.
@@ -118,6 +122,13 @@ pub(crate) struct Method {
     pub(crate) name: &'static str,
     pub(crate) start: fn(&Shared<Vm>, &Lua, &Arguments) -> Result<Started, CallError>,
     pub(crate) finish: Convert,
+}
+
+/// How much of a script's call one start is.
+#[derive(Debug, Clone, Copy)]
+enum Extent {
+    Whole,
+    Part,
 }
 
 /// Nothing.
@@ -179,9 +190,19 @@ impl<'a> Maker<'a> {
     }
 
     /// One method.
-    pub(crate) fn function(&self, method: &'static Method) -> mlua::Result<Function> {
+    fn function(&self, method: &'static Method) -> mlua::Result<Function> {
+        self.make(method, Extent::Whole)
+    }
+
+    /// What a method of several calls makes one of them with.
+    fn part(&self, method: &'static Method) -> mlua::Result<Function> {
+        self.make(method, Extent::Part)
+    }
+
+    fn make(&self, method: &'static Method, extent: Extent) -> mlua::Result<Function> {
         let (starter, finisher) = (Shared::clone(self.vm), Shared::clone(self.vm));
-        let start = self.lua.create_function(move |lua, passed: Passed| start(lua, &starter, method, passed))?;
+        let start =
+            self.lua.create_function(move |lua, passed: Passed| start(lua, &starter, method, extent, passed))?;
         let finish = self.lua.create_function(move |lua, ticket: AnyUserData| {
             let (ended, kept) = ticket.borrow_mut::<Ticket>()?.finish();
             finish(lua, &finisher, method, ended, kept)
@@ -199,14 +220,14 @@ impl<'a> Maker<'a> {
     }
 }
 
-fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, passed: Passed) -> mlua::Result<Told> {
+fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, extent: Extent, passed: Passed) -> mlua::Result<Told> {
     let (LuaValue::UserData(object), first, second, third, fourth, fifth) = passed else {
-        return raise(lua, &not_a_member());
+        return raise(lua, &not_a_member(method.name));
     };
-    let arguments = Arguments { object, values: [first, second, third, fourth, fifth] };
+    let arguments = Arguments { method: method.name, object, values: [first, second, third, fourth, fifth] };
     let started = vm.check_callable().and_then(|()| {
         let load = vm.guard_loads(method, &arguments)?;
-        Ok((begin(vm, lua, method, &arguments)?, load))
+        Ok((begin(vm, lua, method, extent, &arguments)?, load))
     });
     match started {
         Ok((Started::Ticket(op), load)) => open(lua, vm, op, Kept { convert: None, load }),
@@ -220,13 +241,35 @@ fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, passed: Passed) ->
 }
 
 /// Starts the call; where the run is simulated, under the conditions that are set for it, and waits for its end here.
-fn begin(vm: &Shared<Vm>, lua: &Lua, method: &Method, arguments: &Arguments) -> Result<Started, CallError> {
+/// Of a call of several parts the first decides about them all.
+fn begin(
+    vm: &Shared<Vm>,
+    lua: &Lua,
+    method: &Method,
+    extent: Extent,
+    arguments: &Arguments,
+) -> Result<Started, CallError> {
     let Some(control) = &vm.options.control else { return (method.start)(vm, lua, arguments) };
-    let verdict = control.begin(&CallInfo { service: method.service, method: method.name });
+    let mut composite = match extent {
+        Extent::Whole => None,
+        Extent::Part => Composite::begins(arguments),
+    };
+    let verdict = match (extent, &composite) {
+        (Extent::Part, None) => Verdict::default(),
+        _ => control.begin(&CallInfo { service: method.service, method: method.name }),
+    };
     let (started, lost) = match verdict.fault {
         Some(Fault::Refuse(error)) => (Started::Ended(Ended::Refused(error)), None),
         Some(Fault::LoseAnswer(error)) => ((method.start)(vm, lua, arguments)?, Some(error)),
         None => ((method.start)(vm, lua, arguments)?, None),
+    };
+    // A script sees the answer of its last part alone.
+    let lost = match &mut composite {
+        Some(composite) => {
+            composite.lost = lost;
+            None
+        }
+        None => lost,
     };
     let settles = control.settles_calls();
     if verdict.latency.is_zero() && lost.is_none() && !settles {

@@ -4,20 +4,17 @@
 //! comes first; what is due at a time; in `messages`, subscriptions. Does not own: conversion of a result (`methods`), the transform itself
 //! (`transform`).
 
+mod calls;
 mod messages;
+mod timing;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use clawstore_actors::{Found, Server, VmEvent};
-use clawstore_core::clock::Timestamp;
 use clawstore_core::key_machine::{Head, Writer};
-use clawstore_core::ops::{CallResult, Look, Reply, Request, Update};
-use clawstore_core::vm_queue::{Detached, Transform, TransformFailed, VmQueue};
+use clawstore_core::ops::{CallResult, Look, Request, Update};
+use clawstore_core::vm_queue::{Detached, Transform, TransformFailed};
 use clawstore_core::{CallError, EntryKey, ErrorCode};
-use foldhash::fast::FixedState;
-use mlua::thread::ThreadStatus;
 use mlua::{Function, Lua, Table, Thread};
 use parking_lot::Mutex;
 
@@ -28,6 +25,7 @@ use crate::methods::{Arguments, ConvertOnce, Kept, Method};
 use crate::profile::Profile;
 use crate::shared::{Shared, State, borrow};
 use crate::transform::Runner;
+use crate::vm::calls::{Calls, OpenCall};
 use crate::vm::messages::Messages;
 
 /// How an open call stands.
@@ -39,21 +37,6 @@ pub(crate) enum Ended {
     TransformFailed,
     /// Its transform's result cannot be stored.
     Refused(CallError),
-}
-
-#[derive(Debug)]
-struct OpenCall {
-    /// The key that it writes.
-    writes: Option<EntryKey>,
-    /// Who is resumed when it ends; only kept for a scheduler.
-    thread: Option<Thread>,
-    ended: Option<Ended>,
-    /// Its script is told no earlier than this.
-    not_before: Timestamp,
-    /// What its script is told if it succeeds all the same.
-    lost: Option<CallError>,
-    /// Its coroutine is gone: nobody will ask how it ended.
-    is_abandoned: bool,
 }
 
 /// The state behind one VM's bindings.
@@ -73,15 +56,8 @@ pub(crate) struct Vm {
     is_settling: AtomicBool,
     /// When the first of `Calls::due` is due, in ticks: most VMs wait for no time at all.
     next_due: AtomicU64,
-}
-
-/// Something that happens at a time.
-#[derive(Debug)]
-enum Due {
-    /// A call is shown to have ended.
-    End(u64),
-    /// A thread starts.
-    Start(Thread),
+    /// Of the threads handed out one by one: how many of this round are still to come, and one; 0 between rounds.
+    round: AtomicUsize,
 }
 
 /// What a parked coroutine holds: when the collector takes it, nobody will ask for the call any more.
@@ -106,36 +82,12 @@ impl Ticket {
     }
 }
 
-impl OpenCall {
-    /// How it has ended, as its script is told.
-    fn shown(self) -> Option<Ended> {
-        match (self.ended, self.lost) {
-            (Some(Ended::Done(Ok(_))), Some(error)) => Some(Ended::Refused(error)),
-            (ended, _) => ended,
-        }
-    }
-}
-
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.is_used {
             self.vm.dropped.lock().push(self.op);
         }
     }
-}
-
-#[derive(Debug)]
-struct Calls {
-    /// What the Luau part looks at: `ended[ticket]` is set when a call has ended.
-    marks: Table,
-    open: HashMap<u64, OpenCall, FixedState>,
-    queue: VmQueue<Function>,
-    /// Threads whose call has ended, for a scheduler.
-    runnable: Vec<Thread>,
-    events: VecDeque<VmEvent>,
-    /// In order of time, then of asking.
-    due: BTreeMap<(Timestamp, u64), Due>,
-    due_asked: u64,
 }
 
 /// A call that was started.
@@ -150,15 +102,7 @@ pub(crate) enum Started {
 
 impl Vm {
     pub(crate) fn new(lua: &Lua, server: Server, options: Options) -> mlua::Result<Shared<Self>> {
-        let calls = Calls {
-            marks: lua.create_table()?,
-            open: HashMap::default(),
-            queue: VmQueue::default(),
-            runnable: Vec::new(),
-            events: VecDeque::new(),
-            due: BTreeMap::new(),
-            due_asked: 0,
-        };
+        let calls = Calls::new(lua.create_table()?);
         let load_guard = (options.profile == Profile::Clawblox).then(LoadGuard::default);
         Ok(Shared::new(Self {
             server,
@@ -170,6 +114,7 @@ impl Vm {
             dropped: Mutex::default(),
             is_settling: AtomicBool::new(false),
             next_due: AtomicU64::new(u64::MAX),
+            round: AtomicUsize::new(0),
         }))
     }
 
@@ -203,7 +148,11 @@ impl Vm {
 
     /// Starts `GetAsync`.
     pub(crate) fn read(&self, lua: &Lua, key: EntryKey, use_cache: bool) -> Started {
-        match self.server.read(&key, use_cache) {
+        let found = match self.options.profile {
+            Profile::Roblox => self.server.read(&key, use_cache),
+            Profile::Clawblox => self.server.read_patiently(&key, use_cache),
+        };
+        match found {
             Found::Now(result) => Started::Ended(Ended::Done(result)),
             Found::Later(op) => {
                 self.open(lua, op, None);
@@ -223,103 +172,6 @@ impl Vm {
     pub(crate) fn open_plain(&self, lua: &Lua, op: u64) -> Started {
         self.open(lua, op, None);
         Started::Ticket(op)
-    }
-
-    /// Starts a call that does nothing and ends after this time, by the server's clock.
-    pub(crate) fn sleep(&self, lua: &Lua, time: Duration) -> Started {
-        let op = self.server.next_writer().op;
-        self.open(lua, op, None);
-        self.hold_back(op, time, None);
-        borrow(&self.calls).end(op, Ended::Done(Ok(Reply::Nothing)));
-        self.note_next_due();
-        Started::Ticket(op)
-    }
-
-    /// Has a new thread started by the host at this time, without arguments; a time that is past is now.
-    fn start_at(&self, thread: Thread, at: Timestamp) {
-        if at <= self.server.wall() {
-            return borrow(&self.calls).runnable.push(thread);
-        }
-        borrow(&self.calls).at(at, Due::Start(thread));
-        self.note_next_due();
-    }
-
-    /// A call under the conditions of a simulated run: shown after `latency`; with `wait`, its end is waited for here.
-    pub(crate) fn controlled(
-        &self,
-        lua: &Lua,
-        started: Started,
-        latency: Duration,
-        lost: Option<CallError>,
-        wait: Option<impl Fn()>,
-    ) -> Started {
-        let op = match &started {
-            Started::Ticket(op) | Started::With(op, _) => *op,
-            Started::Ended(_) => {
-                let op = self.server.next_writer().op;
-                self.open(lua, op, None);
-                op
-            }
-        };
-        self.hold_back(op, latency, lost);
-        let started = match started {
-            Started::Ended(ended) => {
-                borrow(&self.calls).end(op, ended);
-                Started::Ticket(op)
-            }
-            open => open,
-        };
-        if let Some(wait) = wait {
-            // What is due is shown when the caller has yielded.
-            self.is_settling.store(true, Ordering::Relaxed);
-            while !borrow(&self.calls).has_ended(op) {
-                wait();
-                self.take_answers(lua);
-            }
-            self.is_settling.store(false, Ordering::Relaxed);
-        }
-        self.note_next_due();
-        started
-    }
-
-    fn hold_back(&self, op: u64, time: Duration, lost: Option<CallError>) {
-        let at = after(self.server.wall(), time);
-        if let Some(call) = borrow(&self.calls).open.get_mut(&op) {
-            call.not_before = call.not_before.max(at);
-            call.lost = lost;
-        }
-    }
-
-    /// When something of this VM is due that nobody will announce.
-    pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        borrow(&self.calls).due.first_key_value().map(|((at, _), _)| *at)
-    }
-
-    /// Does what is due by now.
-    fn release_due(&self) {
-        let mut calls = borrow(&self.calls);
-        if calls.due.is_empty() || self.is_settling.load(Ordering::Relaxed) {
-            return;
-        }
-        let now = self.server.wall();
-        while let Some(first) = calls.due.first_entry().filter(|first| first.key().0 <= now) {
-            match first.remove() {
-                Due::End(op) => calls.show(op),
-                Due::Start(thread) => calls.runnable.push(thread),
-            }
-        }
-        drop(calls);
-        self.note_next_due();
-    }
-
-    fn note_next_due(&self) {
-        let next = self.next_due().map_or(u64::MAX, Timestamp::ticks);
-        self.next_due.store(next, Ordering::Relaxed);
-    }
-
-    fn is_anything_due(&self) -> bool {
-        let next = self.next_due.load(Ordering::Relaxed);
-        next != u64::MAX && self.server.wall().ticks() >= next
     }
 
     /// Starts a write that needs no transform.
@@ -385,15 +237,33 @@ impl Vm {
 
     fn open(&self, lua: &Lua, op: u64, writes: Option<EntryKey>) {
         let thread = self.options.scheduler.then(|| lua.current_thread());
-        let not_before = Timestamp::default();
-        let call = OpenCall { writes, thread, ended: None, not_before, lost: None, is_abandoned: false };
-        borrow(&self.calls).open.insert(op, call);
+        borrow(&self.calls).open.insert(op, OpenCall::new(writes, thread));
     }
 
     /// Names the threads whose call has ended since the last time, in order.
     pub(crate) fn completed(&self, lua: &Lua, threads: &mut Vec<Thread>) {
         self.take_answers(lua);
-        threads.append(&mut borrow(&self.calls).runnable);
+        let mut calls = borrow(&self.calls);
+        while let Some(thread) = calls.next_runnable() {
+            threads.push(thread);
+        }
+    }
+
+    /// The same one by one: each is asked for when those before it have run, so that one that they have resumed is not
+    /// resumed again. `None` ends a round: what has completed during it comes in the next.
+    pub(crate) fn next_completed(&self, lua: &Lua) -> Option<Thread> {
+        let mut left = self.round.load(Ordering::Relaxed);
+        if left == 0 {
+            self.take_answers(lua);
+            left = borrow(&self.calls).runnable.len() + 1;
+        }
+        let mut thread = None;
+        while left > 1 && thread.is_none() {
+            left -= 1;
+            thread = borrow(&self.calls).next_runnable();
+        }
+        self.round.store(if thread.is_some() { left } else { 0 }, Ordering::Relaxed);
+        thread
     }
 
     /// Calls that have not returned to their script.
@@ -473,70 +343,6 @@ impl Drop for Attached<'_> {
             borrow(&self.vm.calls).queue.attach(detached);
         }
     }
-}
-
-impl Calls {
-    /// The coroutine of a call is gone.
-    fn abandon(&mut self, op: u64) {
-        match self.open.get_mut(&op) {
-            Some(call) if call.ended.is_none() => call.is_abandoned = true,
-            Some(_) => self.forget(op),
-            None => {}
-        }
-    }
-
-    fn forget(&mut self, op: u64) {
-        self.open.remove(&op);
-        // A table that cannot be written is one of a VM that ends.
-        let _ = self.marks.raw_set(op, mlua::Nil);
-    }
-
-    fn has_ended(&self, op: u64) -> bool {
-        self.open.get(&op).is_none_or(|call| call.ended.is_some())
-    }
-
-    /// Notes the end of a call. The first end stays: a transform that failed has ended its call before the store says so.
-    fn end(&mut self, op: u64, ended: Ended) {
-        let Some(call) = self.open.get_mut(&op) else { return };
-        if call.ended.is_some() {
-            return;
-        }
-        if let Some(key) = &call.writes {
-            self.queue.answered(key, op);
-        }
-        call.ended = Some(ended);
-        match call.not_before {
-            at if at == Timestamp::default() => self.show(op),
-            at => self.at(at, Due::End(op)),
-        }
-    }
-
-    /// Lets the script of a call that has ended go on.
-    fn show(&mut self, op: u64) {
-        let Some(call) = self.open.get_mut(&op) else { return };
-        let thread = call.thread.take();
-        let status = thread.as_ref().map(Thread::status);
-        if call.is_abandoned || matches!(status, Some(ThreadStatus::Finished | ThreadStatus::Error)) {
-            self.open.remove(&op);
-            return;
-        }
-        // One that runs was resumed by somebody else and is looking for this mark just now: nobody may resume it for it.
-        let is_parked = status == Some(ThreadStatus::Resumable);
-        // Fails only when the VM has no memory left; its scripts are ending then.
-        let _ = self.marks.raw_set(op, true);
-        self.runnable.extend(thread.filter(|_| is_parked));
-    }
-
-    fn at(&mut self, at: Timestamp, due: Due) {
-        self.due_asked += 1;
-        self.due.insert((at, self.due_asked), due);
-    }
-}
-
-/// A time by the server's clock.
-fn after(now: Timestamp, time: Duration) -> Timestamp {
-    let ticks = u64::try_from(time.as_nanos() / 100).unwrap_or(u64::MAX);
-    Timestamp::from_ticks(now.ticks().saturating_add(ticks))
 }
 
 impl Drop for Vm {

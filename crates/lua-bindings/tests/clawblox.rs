@@ -8,7 +8,9 @@ mod host;
 mod place;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use clawstore_actors::Config;
 use clawstore_core::backend::BackendErrorKind;
 use clawstore_lua::{Options, Profile};
 use clawstore_testkit::{GatedBackend, MemoryBackend};
@@ -20,7 +22,8 @@ const REFUSED: &str = "The last GetAsync of this key on this server failed or ha
 /// A store whose reads are in the test's hand.
 fn gated(backend: MemoryBackend) -> (Arc<GatedBackend>, Store) {
     let gate = Arc::new(GatedBackend::new(Arc::new(backend)));
-    let store = Store::open(Arc::clone(&gate) as _);
+    let config = Config { call_deadline: Duration::from_secs(3), ..Config::default() };
+    let store = Store::open_with(Arc::clone(&gate) as _, config);
     (gate, store)
 }
 
@@ -83,9 +86,10 @@ fn a_key_whose_load_is_pending_is_not_overwritten() {
 fn a_key_whose_load_failed_is_not_overwritten_until_one_succeeds() {
     let (gate, store) = with_save();
     let host = clawblox(&store, Kind::Polling);
-    gate.fail_reads(1, BackendErrorKind::Unavailable);
+    gate.fail_reads(1_000, BackendErrorKind::Unavailable);
     host.start("load", LOAD);
     host.run();
+    gate.heal();
     host.start(
         "failed",
         "assert(not ok)
@@ -100,23 +104,32 @@ fn a_key_whose_load_failed_is_not_overwritten_until_one_succeeds() {
 }
 
 #[test]
+fn a_load_waits_until_the_store_is_back() {
+    let (gate, store) = with_save();
+    let host = clawblox(&store, Kind::Polling);
+    gate.fail_reads(2, BackendErrorKind::Unavailable);
+    host.start("load", "assert(store():GetAsync('key') == 'save')");
+    host.run();
+    // A Roblox game is told at once.
+    let roblox = Host::new(&store.game(1), Kind::Polling);
+    gate.fail_reads(1, BackendErrorKind::Unavailable);
+    roblox.start("told", "assert(not pcall(store('Other').GetAsync, store('Other'), 'key'))");
+    roblox.run();
+}
+
+/// A game loads again when it distrusts what it has.
+#[test]
 fn only_the_last_load_counts() {
     let (gate, store) = with_save();
     let host = clawblox(&store, Kind::Polling);
     gate.hold_reads();
     host.start("first", LOAD);
-    host.start(
-        "second",
-        "local fresh = DataStoreGetOptions() fresh.UseCache = false
-         start(function() pcall(store().GetAsync, store(), 'key', fresh) second = true end)",
-    );
+    host.start("second", "assert(not pcall(store().GetAsync, store(), 'key', 'no options'))");
     gate.release_reads();
-    // Whichever ends first: both have to be over before it is open.
     host.run();
-    host.start("open", "assert(second) store():SetAsync('key', 1)");
+    host.start("guarded", "assert(ok) raises_with(REFUSED, store().SetAsync, store(), 'key', 1)");
     host.run();
-    host.start("bad", "assert(not pcall(store().GetAsync, store(), 'key', 'no options'))");
-    host.start("guarded", "raises_with(REFUSED, store().SetAsync, store(), 'key', 2)");
+    host.start("third", "store():GetAsync('key') store():SetAsync('key', 1)");
     host.run();
 }
 
@@ -166,6 +179,11 @@ fn hosts_without_enums_are_given_ours() {
         local items = DataStoreRequestType:GetEnumItems()
         assert(#items == 17 and items[10] == DataStoreRequestType.StandardRead and items[17].Value == 16)
         raises('Up is not a valid member of "Enum.SortDirection"', function() return SortDirection.Up end)
+        raises('Up is not a valid member of "Enum.SortDirection"', function() SortDirection.Up = 1 end)
+        raises('Up is not a valid member of "Enum.SortDirection.Descending"', function() return item.Up end)
+        raises('Up is not a valid member of "Enum.SortDirection.Descending"', function() item.Up = 1 end)
+        raises("Unable to assign property Value. Property is read only", function() item.Value = 1 end)
+        raises("Expected ':' not '.' calling member function GetEnumItems", SortDirection.GetEnumItems)
         "#,
     );
 }

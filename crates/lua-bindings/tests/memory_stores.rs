@@ -8,53 +8,21 @@ mod host;
 mod place;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use clawstore_actors::{ServerIdentity, SystemClock};
+use clawstore_actors::ServerIdentity;
 use clawstore_core::Value;
-use clawstore_core::clock::{Clock, Moment, Timestamp};
 use clawstore_core::memory_store::{MemoryCall, SortedMapCall, Write};
 use clawstore_lua::{CallControl, CallInfo, Options, Verdict};
-use clawstore_testkit::MemoryBackend;
+use clawstore_testkit::{ManualClock, MemoryBackend};
 use host::{Host, Kind, Store};
 
-/// The machine's clocks; the wall clock is as far ahead as scripts have moved it.
-#[derive(Debug)]
-struct MovedClock {
-    real: SystemClock,
-    ahead_ticks: AtomicU64,
-    started: Timestamp,
-}
-
-impl MovedClock {
-    fn new() -> Self {
-        let real = SystemClock::start();
-        Self { started: real.wall(), real, ahead_ticks: AtomicU64::new(0) }
-    }
-
-    fn advance(&self, time: Duration) {
-        self.ahead_ticks.fetch_add(u64::try_from(time.as_nanos() / 100).unwrap(), Ordering::Relaxed);
-    }
-}
-
-impl Clock for MovedClock {
-    /// Stands still but for scripts, so that nothing depends on how long a test takes.
-    fn wall(&self) -> Timestamp {
-        Timestamp::from_ticks(self.started.ticks() + self.ahead_ticks.load(Ordering::Relaxed))
-    }
-
-    fn now(&self) -> Moment {
-        self.real.now()
-    }
-}
-
 /// A host whose scripts have `MemoryStoreService`, `Enum.SortDirection` and `advance(seconds)`.
-fn host(store: &Store, clock: &Arc<MovedClock>, number: u64, kind: Kind) -> Host {
+fn host(store: &Store, clock: &Arc<ManualClock>, number: u64, kind: Kind) -> Host {
     host_with(store, clock, number, kind, Options::default())
 }
 
-fn host_with(store: &Store, clock: &Arc<MovedClock>, number: u64, kind: Kind, options: Options) -> Host {
+fn host_with(store: &Store, clock: &Arc<ManualClock>, number: u64, kind: Kind, options: Options) -> Host {
     let host = Host::with_options(&store.game(number), kind, options);
     let globals = host.lua.globals();
     globals.set("MemoryStoreService", host.bindings.service("MemoryStoreService").unwrap()).unwrap();
@@ -72,7 +40,7 @@ fn host_with(store: &Store, clock: &Arc<MovedClock>, number: u64, kind: Kind, op
 
 fn run(name: &str, source: &str) {
     for (number, kind) in [(1, Kind::Polling), (2, Kind::Scheduler)] {
-        let clock = Arc::new(MovedClock::new());
+        let clock = Arc::new(ManualClock::default());
         let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
         let host = host(&store, &clock, number, kind);
         host.start(name, source);
@@ -100,7 +68,7 @@ fn memory_store_queue() {
 /// not lost.
 #[test]
 fn servers_of_a_game_share_its_memory_stores() {
-    let clock = Arc::new(MovedClock::new());
+    let clock = Arc::new(ManualClock::default());
     let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
     let [a, b, other] = [1, 1, 2].map(|number| host(&store, &clock, number, Kind::Scheduler));
     let update = "local map = MemoryStoreService:GetSortedMap('shared')
@@ -122,7 +90,7 @@ fn servers_of_a_game_share_its_memory_stores() {
 /// update fails.
 #[test]
 fn an_update_that_meets_another_write_runs_again() {
-    let clock = Arc::new(MovedClock::new());
+    let clock = Arc::new(ManualClock::default());
     let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
     let host = host(&store, &clock, 1, Kind::Scheduler);
     let other = store.game(1).server(ServerIdentity::default());
@@ -179,7 +147,7 @@ impl CallControl for Slow {
 /// With simulated latency the updates of many coroutines overlap: each is made all the same, and once.
 #[test]
 fn slow_updates_that_overlap_lose_nothing() {
-    let clock = Arc::new(MovedClock::new());
+    let clock = Arc::new(ManualClock::default());
     let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
     let hosts = [1, 2].map(|_| {
         let options = Options { control: Some(Box::new(Slow)), ..Options::default() };
@@ -211,7 +179,7 @@ fn slow_updates_that_overlap_lose_nothing() {
 /// Calls after the end of the game are refused like those of data stores.
 #[test]
 fn a_closed_game_refuses_calls() {
-    let clock = Arc::new(MovedClock::new());
+    let clock = Arc::new(ManualClock::default());
     let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
     let host = host(&store, &clock, 1, Kind::Scheduler);
     store.drain();

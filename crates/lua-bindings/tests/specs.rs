@@ -30,5 +30,5 @@ macro_rules! specs {
 
 specs! {
     data_store_service get_async set_async update_async increment_async remove_async values get_version_async
-    list_versions_async ordered_data_store get_sorted_async messaging_service
+    list_versions_async ordered_data_store get_sorted_async messaging_service members
 }

@@ -101,18 +101,25 @@ impl Executor {
         borrow(&self.engine.scheduler).begin_step();
     }
 
+    /// Resumes the threads of one round of completed calls. Each is asked for when those before it have run.
     pub(crate) fn resume_calls(&mut self) -> usize {
-        let Some(completions) = self.completions.as_mut() else { return 0 };
+        let Some(mut completions) = self.completions.take() else { return 0 };
         let mut threads = std::mem::take(&mut self.completed);
-        completions(&self.lua, &mut threads);
-        let count = threads.len();
-        for thread in threads.drain(..) {
-            // A thread may have been cancelled while its call was under way.
-            if thread.status() == ThreadStatus::Resumable {
-                self.resume(&thread, ());
+        let mut count = 0;
+        loop {
+            completions(&self.lua, &mut threads);
+            if threads.is_empty() {
+                break;
+            }
+            count += threads.len();
+            for thread in threads.drain(..) {
+                // A thread may have been cancelled while its call was under way.
+                if thread.status() == ThreadStatus::Resumable {
+                    self.resume(&thread, ());
+                }
             }
         }
-        self.completed = threads;
+        (self.completed, self.completions) = (threads, Some(completions));
         count
     }
 

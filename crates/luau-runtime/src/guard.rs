@@ -8,7 +8,7 @@
 //! times at most, so that a loop of such threads ends as well.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mlua::{Error, Lua, Result, VmState};
@@ -17,11 +17,11 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::limits::TIMEOUTS_PER_ENTRY;
 use crate::output::PRELUDE_CHUNK;
 
-/// Interrupts between two looks at the CPU clock: a look is a system call.
-const INTERRUPTS_PER_LOOK: u32 = 1024;
+/// Steps between two looks at the CPU clock: a look is a system call. An interrupt is one step.
+const STEPS_PER_LOOK: usize = 1024;
 
 /// The engine's own text.
-const EXHAUSTED: &str = "Script timeout: exhausted allowed execution time";
+pub(crate) const EXHAUSTED: &str = "Script timeout: exhausted allowed execution time";
 
 /// No deadline yet: it is set at the first look of a resumption.
 const UNSET: u64 = u64::MAX;
@@ -32,7 +32,7 @@ pub(crate) struct Guard {
     limit: Option<u64>,
     /// CPU time of this thread at which the resumption is over, in nanoseconds.
     deadline: AtomicU64,
-    interrupts: AtomicU32,
+    steps: AtomicUsize,
     expired: AtomicBool,
     /// Threads ended since the driver last resumed something.
     ended: AtomicU32,
@@ -43,7 +43,7 @@ impl Guard {
         Self {
             limit: limit.map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(UNSET - 1)),
             deadline: AtomicU64::new(UNSET),
-            interrupts: AtomicU32::new(0),
+            steps: AtomicUsize::new(0),
             expired: AtomicBool::new(false),
             ended: AtomicU32::new(0),
         }
@@ -73,12 +73,16 @@ impl Guard {
 
     /// What the VM calls again and again while a script runs.
     pub(crate) fn check(&self, lua: &Lua) -> Result<VmState> {
-        let count = self.interrupts.load(Ordering::Relaxed).wrapping_add(1);
-        self.interrupts.store(count, Ordering::Relaxed);
-        if self.expired.load(Ordering::Relaxed) || (count.is_multiple_of(INTERRUPTS_PER_LOOK) && self.is_over()) {
-            return self.end(lua);
-        }
-        Ok(VmState::Continue)
+        if self.spend(1) { self.end(lua) } else { Ok(VmState::Continue) }
+    }
+
+    /// Counts work that is done for a script without interrupts. True if the script's time is over.
+    pub(crate) fn spend(&self, steps: usize) -> bool {
+        let before = self.steps.load(Ordering::Relaxed);
+        let after = before.wrapping_add(steps);
+        self.steps.store(after, Ordering::Relaxed);
+        let looks = before / STEPS_PER_LOOK != after / STEPS_PER_LOOK;
+        self.expired.load(Ordering::Relaxed) || (looks && self.is_over())
     }
 
     #[cold]

@@ -140,13 +140,14 @@ fn add_values(natives: &Natives<'_>) -> Result<()> {
             Err(other) => Err(other),
         }
     })?;
-    natives.add("encodeJson", |_, lua, value: Value| match json::encode(&value) {
-        Ok(text) => Ok((Some(lua.create_string(text)?), None)),
-        Err(refused) => Ok((None, Some(refused))),
+    // The result, or nil and why there is none.
+    natives.add("encodeJson", |engine, lua, value: Value| {
+        let encoded = json::encode(lua, &engine.guard, &value);
+        Ok((encoded.as_ref().ok().cloned(), encoded.err()))
     })?;
-    natives.add("decodeJson", |_, lua, text: LuaString| {
-        let decoded = json::decode(lua, &text.as_bytes())?;
-        Ok((decoded.is_some(), decoded))
+    natives.add("decodeJson", |engine, lua, text: LuaString| {
+        let decoded = json::decode(lua, &engine.guard, &text.as_bytes());
+        Ok((decoded.as_ref().ok().cloned(), decoded.err()))
     })?;
     natives.add("entropy", |engine, _, ()| Ok(borrow(&engine.generator).next_u32()))?;
     natives.add("newGenerator", |_, lua, seed: i64| {

@@ -92,9 +92,9 @@ impl Runtime {
         Ok(self.host.add_class.call((name, constructor))?)
     }
 
-    /// Plugs in engine calls: at each [`Runtime::step`] and [`Runtime::resume_completed`] the hook appends the
-    /// threads whose call has completed. Each is resumed without arguments; the call's own Luau wrapper yields again
-    /// if that was not for it.
+    /// Plugs in engine calls: at each [`Runtime::step`] and [`Runtime::resume_completed`] the hook appends threads whose
+    /// call has completed, and is asked again when these have run, until it appends none. Each is resumed without
+    /// arguments; the call's own Luau wrapper yields again if that was not for it.
     pub fn set_completions(&mut self, completions: impl FnMut(&Lua, &mut Vec<Thread>) + MaybeSend + 'static) {
         self.executor.set_completions(completions);
     }

@@ -197,6 +197,16 @@ fn studio_is_an_option() {
 }
 
 #[test]
+fn json_that_does_not_fit_is_an_error_as_a_string() {
+    let mut world = World::with(|options| options.memory_limit = Some(8 << 20));
+    let source = "local json = '[' .. string.rep('[],', 400000) .. '0]'
+                  local ok, message = pcall(function() game:GetService('HttpService'):JSONDecode(json) end)
+                  print(ok, type(message), message)";
+    world.runtime.run_script("decodes", source).unwrap();
+    assert_eq!(world.texts(Level::Print), ["false string decodes:2: not enough memory"]);
+}
+
+#[test]
 fn memory_is_limited_and_the_server_survives() {
     let mut world = World::with(|options| options.memory_limit = Some(8 << 20));
     let source = "local t = {} for i = 1, 1e9 do t[i] = string.rep('x', 1000) .. i end";

@@ -106,7 +106,12 @@ impl World {
         let call = lua.load(include_str!("luau/support/calls.luau")).call::<Table>(begin).unwrap();
         self.runtime.add_service("Calls", Value::Table(call)).unwrap();
         let (calls, tick) = (Rc::clone(&open), Rc::clone(&self.tick));
+        let mut is_round_over = false;
         self.runtime.set_completions(move |_: &Lua, completed: &mut Vec<Thread>| {
+            // What completes while these run is of the next round.
+            if std::mem::take(&mut is_round_over) {
+                return;
+            }
             calls.borrow_mut().retain(|call| {
                 let done = call.due_tick <= tick.get();
                 if done {
@@ -115,6 +120,7 @@ impl World {
                 }
                 !done
             });
+            is_round_over = !completed.is_empty();
         });
         self.runtime.set_pending_calls(move || open.borrow().len());
     }

@@ -52,6 +52,16 @@ fn it_cannot_save_itself_with_pcall_or_a_coroutine() {
 }
 
 #[test]
+fn nor_with_json() {
+    let tables = "local list = {} for _ = 1, 60 do list = { list, list } end
+        while true do pcall(function() game:GetService('HttpService'):JSONEncode(list) end) end";
+    assert_timed_out(&beside_a_healthy_one(impatient(), tables), 1);
+    let once = "local list = {} for _ = 1, 60 do list = { list, list } end
+        game:GetService('HttpService'):JSONEncode(list)";
+    assert_timed_out(&beside_a_healthy_one(impatient(), once), 1);
+}
+
+#[test]
 fn so_is_a_handler_a_spawned_thread_and_a_late_one() {
     let spawned = "task.spawn(function() while true do end end) print('healthy') while true do end";
     let mut world = impatient();
@@ -101,6 +111,29 @@ fn a_module_that_never_yields_fails_its_requirer() {
     let scripts = world.runtime.load_tree(&tree).unwrap();
     assert_eq!(world.runtime.script_state(scripts[0]), ScriptState::Finished, "{:#?}", world.texts(Level::Error));
     assert_timed_out(&world.texts(Level::Error), 1);
+}
+
+#[test]
+fn those_who_wait_for_a_module_are_woken_once() {
+    let first = "require(script.Parent.Module) task.spawn(_G.second) print('first')";
+    let second = "_G.second = coroutine.running() require(script.Parent.Module) print('second')
+        coroutine.yield() print('resumed') coroutine.yield() print('woken twice')";
+    let node = |name: &str, class: &str, text: &str, children: Vec<Node>| Node {
+        name: name.to_owned(),
+        class: class.to_owned(),
+        properties: Vec::new(),
+        source: Some(Source { text: text.to_owned(), chunk: name.to_owned() }),
+        children,
+    };
+    let mut world = World::new();
+    let children = vec![
+        node("Module", "ModuleScript", "task.wait(0.1) return 1", Vec::new()),
+        node("First", "Script", first, Vec::new()),
+        node("Second", "Script", second, Vec::new()),
+    ];
+    world.runtime.load_tree(&node("Root", "Folder", "", children)).unwrap();
+    world.run_for(1);
+    assert_eq!(world.texts(Level::Print), ["first", "second"], "{:#?}", world.texts(Level::Error));
 }
 
 #[test]

@@ -44,8 +44,8 @@ pub struct Figures {
 /// Before anything counts: players join, stores open.
 const WARM_UP_TICKS: u64 = 240;
 
-/// Each player leaves and comes back so often.
-const VISIT_TICKS: u64 = 1_200;
+/// Each player leaves and comes back once a minute.
+const VISIT_TICKS: u64 = 3_600;
 
 /// Measures. Returns the figures without and with a store, and how many saves there were in the time that counts.
 pub fn run(options: &BenchOptions, database: Database) -> anyhow::Result<(Figures, Figures, u64)> {

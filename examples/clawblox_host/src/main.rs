@@ -60,7 +60,7 @@ struct Bench {
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     /// How often the game saves each player, in seconds.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 30.0)]
     autosave: f64,
     /// Threads that tick instances.
     #[arg(long, default_value_t = 2)]

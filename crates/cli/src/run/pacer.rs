@@ -25,8 +25,9 @@ impl Pacer {
     }
 
     /// Returns when the next tick is due, with the time since the last one. In between it sleeps, and calls `woken` each
-    /// time this thread is unparked.
-    pub(super) fn next_tick(&mut self, mut woken: impl FnMut()) -> Duration {
+    /// time this thread is unparked, and again at once while it says that there is more to do.
+    pub(super) fn next_tick(&mut self, mut woken: impl FnMut() -> bool) -> Duration {
+        let mut is_more = false;
         loop {
             let now = self.clock.now();
             let left = self.next.since(now);
@@ -37,9 +38,11 @@ impl Pacer {
                 self.last = now;
                 return dt;
             }
-            // An unpark that came before this makes it return at once: nothing is missed.
-            std::thread::park_timeout(left);
-            woken();
+            if !is_more {
+                // An unpark that came before this makes it return at once: nothing is missed.
+                std::thread::park_timeout(left);
+            }
+            is_more = woken();
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns: joining `clawstore` to `clawstore-luau`, and its life from start to close (`BindToClose`, 30 s). Does not own: the loop
 //! and time (`world`), the store's life (`run`).
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) struct Surroundings {
     pub(crate) conditions: Rc<Conditions>,
     /// Calls go through the conditions: they are simulated, delayed, failed or counted.
     pub(crate) is_controlled: bool,
+    /// Other processes send messages to this one.
+    pub(crate) hears_others: bool,
     /// `None`: another one in every run.
     pub(crate) seed: Option<u64>,
 }
@@ -43,6 +46,10 @@ struct Live {
     open_calls: Box<dyn Fn() -> usize>,
     next_due: Box<dyn Fn() -> Option<Timestamp>>,
     scripts: Vec<ScriptId>,
+    /// Players who have joined and not left as the timetable says; some may have been kicked.
+    joined: BTreeSet<i64>,
+    /// Subscriptions to messages.
+    listeners: Box<dyn Fn() -> usize>,
     closing: Option<Closing>,
 }
 
@@ -130,6 +137,8 @@ impl GameServer {
             open_calls: Box::new(bindings.open_call_counter()),
             next_due: Box::new(bindings.due_times()),
             scripts: Vec::new(),
+            joined: BTreeSet::new(),
+            listeners: Box::new(bindings.listener_counter()),
             closing: None,
         });
         self.run_scripts()
@@ -207,13 +216,14 @@ impl GameServer {
             What::Close => self.begin_close(CloseReason::DeveloperShutdown),
             What::Kill => self.kill(),
             What::Join { user_id, name } => {
-                let Some(live) = self.live.as_ref().filter(|live| live.closing.is_none()) else { return Ok(()) };
+                let Some(live) = self.live.as_mut().filter(|live| live.closing.is_none()) else { return Ok(()) };
                 if live.runtime.player_joined(*user_id, name) {
                     live.server.player_joined(*user_id);
+                    live.joined.insert(*user_id);
                 }
             }
             What::Leave { user_id } => {
-                if let Some(live) = &self.live {
+                if let Some(live) = &mut self.live {
                     live.player_leaves(*user_id);
                 }
             }
@@ -291,7 +301,10 @@ impl GameServer {
 
     pub(super) fn has_work(&self) -> bool {
         // A message may be on its way although no call is open.
-        self.live.as_ref().is_some_and(|live| live.runtime.has_work() || (live.next_due)().is_some())
+        self.live.as_ref().is_some_and(|live| {
+            let listens = self.around.hears_others && (live.listeners)() > 0;
+            listens || live.runtime.has_work() || (live.next_due)().is_some()
+        })
     }
 
     pub(super) fn players(&self) -> usize {
@@ -324,9 +337,10 @@ impl GameServer {
 }
 
 impl Live {
-    fn player_leaves(&self, user_id: i64) {
-        // A script may have kicked the player already.
-        if self.runtime.player_left(user_id) {
+    fn player_leaves(&mut self, user_id: i64) {
+        self.runtime.player_left(user_id);
+        // A script may have kicked the player already: the store counts players by who joined.
+        if self.joined.remove(&user_id) {
             self.server.player_left(user_id);
         }
     }

@@ -265,10 +265,12 @@ impl World {
         let mut busy = Duration::ZERO;
         let dt = self.pacer.next_tick(|| {
             let begun = clock.now();
-            // One that is resumed may find the answer of another.
-            while servers.iter_mut().map(GameServer::resume_completed).sum::<usize>() > 0 {}
+            let resumed: usize = servers.iter_mut().map(GameServer::resume_completed).sum();
             busy += clock.now().since(begun);
             console.lock().flush();
+            // One that was resumed may have found the answer of another. A tick that is due comes first: there may be scripts
+            // that make calls without end.
+            resumed > 0
         });
         (dt, busy)
     }
@@ -320,7 +322,7 @@ impl World {
         self.servers.iter().any(GameServer::main_raised)
     }
 
-    pub(super) fn took_too_long(&self) -> bool {
+    pub(crate) fn took_too_long(&self) -> bool {
         self.servers.iter().any(GameServer::took_too_long)
     }
 

@@ -4,6 +4,7 @@
 //! (`driver.luau`), carrying orders out (`run/world`).
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(super) struct Tester {
     found: RefCell<Vec<String>>,
     verdict: RefCell<Option<Verdict>>,
     allows_errors: Cell<bool>,
+    /// Servers that the test has started and not ended.
+    servers: RefCell<BTreeSet<String>>,
 }
 
 impl Tester {
@@ -65,6 +68,7 @@ impl Tester {
             found: RefCell::default(),
             verdict: RefCell::default(),
             allows_errors: Cell::new(false),
+            servers: RefCell::default(),
         })
     }
 
@@ -161,12 +165,21 @@ impl Tester {
             }
             None => Vec::new(),
         };
+        if !self.servers.borrow_mut().insert(name.to_owned()) {
+            return Err(format!("server {name} is running already"));
+        }
         self.give(Order::Add(ServerPlan::new(Some(name.to_owned()), &self.place, scripts)));
         Ok(())
     }
 
     fn tell(&self, arguments: &MultiValue, what: What) -> Result<(), String> {
-        self.give(Order::Do(text(arguments, 0)?, what));
+        let name = text(arguments, 0)?;
+        let ends = matches!(what, What::Close | What::Kill);
+        let known = if ends { self.servers.borrow_mut().remove(&name) } else { self.servers.borrow().contains(&name) };
+        if !known {
+            return Err(format!("there is no server {name}: start it with t.start"));
+        }
+        self.give(Order::Do(name, what));
         Ok(())
     }
 

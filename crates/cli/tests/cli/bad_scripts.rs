@@ -86,3 +86,16 @@ fn a_server_ends_however_its_scripts_behave_at_the_end() {
     let arguments = ["run", "script.luau", "--db", "db", "--clock", "sim", "--no-status", "--max-real", "30"];
     place.ended(&arguments).expect(4).says("longer than 30 s");
 }
+
+#[test]
+fn one_that_makes_calls_without_end_does_not_hold_up_the_server() {
+    let loops = "
+        local map = game:GetService('MemoryStoreService'):GetHashMap('M')
+        while true do map:SetAsync('k', 1, 100) end
+    ";
+    beside(loops, &[]);
+    let place = Place::new();
+    let ended = place.run(loops, &["--max-real", "0.5"]);
+    ended.expect(0).says("--max-real");
+    beside("local messages = game:GetService('MessagingService') while true do messages:PublishAsync('t', 1) end", &[]);
+}

@@ -106,3 +106,21 @@ fn isolated_servers_hand_keys_over_to_each_other() {
 fn isolated_servers_hand_keys_over_in_simulated_time() {
     counts_with_isolated_servers("sim");
 }
+
+#[test]
+fn a_server_that_only_listens_hears_other_processes() {
+    let (place, database) = (Place::new(), Database::create());
+    let url = database.url();
+    place.script(
+        "listen.luau",
+        "game:GetService('MessagingService'):SubscribeAsync('news', function(message) print('heard', message.Data) end)
+         print('listening')",
+    );
+    place.script("tell.luau", "game:GetService('MessagingService'):PublishAsync('news', 'hello')");
+    let options = ["--no-status", "--max-real", "60", "--until", "heard hello"];
+    let mut listening = place.start_command(&[&["run", "listen.luau", "--db", &url][..], &options].concat());
+    listening.wait_for("listening");
+    place.ended(&["run", "tell.luau", "--db", &url, "--no-status"]).expect(0);
+    listening.wait_for("heard hello");
+    listening.end().expect(0);
+}

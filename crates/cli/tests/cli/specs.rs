@@ -133,3 +133,22 @@ fn a_game_in_clawblox_style_behaves_under_outage_restart_and_double_join() {
     assert!(failed("a load that fails never costs the save"), "{}", roblox.out);
     assert!(failed("scores are tables with fractions, in order"), "{}", roblox.out);
 }
+
+#[test]
+fn tests_that_prove_nothing_are_refused() {
+    let ended = tests("test('a', function() error('first') end) test('a', function() end)", &[]);
+    assert!(ended.expect(1).out.contains("two tests called \"a\""), "{}", ended.out);
+    let ended = tests("test('a', function(t) t.kill('nobody') end)", &[]);
+    assert!(ended.expect(1).out.contains("there is no server nobody"), "{}", ended.out);
+    tests("test('a', function(t) t.join('nobody', 1) end)", &[]).expect(1);
+    tests("test('a', function(t) t.start('A', 'server.luau') t.start('A', 'server.luau') end)", &[]).expect(1);
+}
+
+#[test]
+fn a_server_that_does_not_close_in_time_fails_its_test() {
+    let place = Place::new();
+    place.script("specs/server.luau", "game:BindToClose(function() task.wait(100) end)");
+    place.script("specs/a.spec.luau", "return { a = function(t) t.start('A', 'server.luau') task.wait(1) end }");
+    let ended = place.ended(&["test", "specs"]);
+    assert!(ended.expect(1).out.contains("longer than 30 s"), "{}", ended.out);
+}

@@ -24,7 +24,7 @@ pub(crate) enum DataStore {
     AllScopes {
         game: GameId,
         name: String,
-        /// Scopes used so far; a store has few.
+        /// Scopes used lately, at most [`MOST_SCOPES`].
         scopes: Mutex<HashMap<String, Arc<StoreId>>>,
     },
 }
@@ -47,13 +47,14 @@ impl DataStore {
                     return Err(CallError::argument("With AllScopes a key must be of the form scope/key"));
                 };
                 let (scope, key) = (&key[..slash], &key[slash + 1..]);
-                let known = scopes.lock().get(String::from_utf8_lossy(scope).as_ref()).cloned();
+                // One that is not UTF-8 is no scope: making its store says so.
+                let known = str::from_utf8(scope).ok().and_then(|scope| scopes.lock().get(scope).cloned());
                 let store = match known {
                     Some(store) => store,
                     None => {
                         let store = StoreId::new(*game, StoreKind::Standard, name.as_bytes(), scope)?;
                         let store = Arc::new(store);
-                        scopes.lock().insert(store.scope.to_string(), Arc::clone(&store));
+                        remember(&mut scopes.lock(), &store);
                         store
                     }
                 };
@@ -68,6 +69,16 @@ impl DataStore {
             Self::AllScopes { name, .. } => name,
         }
     }
+}
+
+/// Scopes that one object remembers. Most games have few, but a scope may be a user's.
+const MOST_SCOPES: usize = 256;
+
+fn remember(scopes: &mut HashMap<String, Arc<StoreId>>, store: &Arc<StoreId>) {
+    if scopes.len() >= MOST_SCOPES {
+        scopes.clear();
+    }
+    scopes.insert(store.scope.to_string(), Arc::clone(store));
 }
 
 /// The service that it comes from.
@@ -96,4 +107,21 @@ pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStore>, me
         registry.add_field(name, function);
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_all_scopes_remembers_few() {
+        let store = DataStore::all_scopes(GameId::Number(1), "A".into());
+        for user in 0..10_000 {
+            let key = store.entry_key(format!("{user}/k").as_bytes()).unwrap();
+            assert_eq!(&*key.store.scope, user.to_string());
+        }
+        let DataStore::AllScopes { scopes, .. } = store else { panic!("it is one") };
+        assert!(scopes.lock().len() <= MOST_SCOPES);
+    }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use clawstore_core::entry_key::DEFAULT_SCOPE;
 use clawstore_core::{CallError, GameId, StoreId, StoreKind};
-use mlua::{AnyUserData, Lua, UserDataFields, UserDataRegistry, Value as LuaValue};
+use mlua::{AnyUserData, Lua, UserDataRegistry, Value as LuaValue};
 
 use super::data_store::DataStore;
 use super::enums::REQUEST_TYPES;
 use super::options::StoreOptions;
 use super::ordered_data_store::OrderedDataStore;
-use super::{guarded, instance_members};
+use super::{add_method, instance_members};
 use crate::arguments;
 use crate::shared::{State, borrow};
 
@@ -131,18 +131,14 @@ fn store_name(name: &LuaValue, scope: &LuaValue, options: &LuaValue) -> Result<S
 
 pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStoreService>) -> mlua::Result<()> {
     instance_members(lua, registry, "DataStoreService", &[])?;
-    let get_data_store = |lua: &Lua, (this, name, scope, options): (AnyUserData, LuaValue, LuaValue, LuaValue)| {
-        this.borrow::<DataStoreService>()?.get_data_store(lua, &name, &scope, &options)
-    };
-    registry.add_field("GetDataStore", guarded(lua, get_data_store)?);
-    let get_ordered = |lua: &Lua, (this, name, scope): (AnyUserData, LuaValue, LuaValue)| {
-        this.borrow::<DataStoreService>()?.get_ordered_data_store(lua, &name, &scope)
-    };
-    registry.add_field("GetOrderedDataStore", guarded(lua, get_ordered)?);
-    let get_global =
-        |lua: &Lua, this: AnyUserData| this.borrow::<DataStoreService>()?.get_global_data_store(lua).map(Ok);
-    registry.add_field("GetGlobalDataStore", guarded(lua, get_global)?);
-    let get_budget = |_: &Lua, (_, request_type): (AnyUserData, LuaValue)| Ok(request_budget(&request_type));
-    registry.add_field("GetRequestBudgetForRequestType", guarded(lua, get_budget)?);
-    Ok(())
+    add_method(lua, registry, "GetDataStore", |lua, this, (name, scope, options): (LuaValue, LuaValue, LuaValue)| {
+        this.get_data_store(lua, &name, &scope, &options)
+    })?;
+    add_method(lua, registry, "GetOrderedDataStore", |lua, this, (name, scope): (LuaValue, LuaValue)| {
+        this.get_ordered_data_store(lua, &name, &scope)
+    })?;
+    add_method(lua, registry, "GetGlobalDataStore", |lua, this, ()| this.get_global_data_store(lua).map(Ok))?;
+    add_method(lua, registry, "GetRequestBudgetForRequestType", |_, _, request_type: LuaValue| {
+        Ok(request_budget(&request_type))
+    })
 }

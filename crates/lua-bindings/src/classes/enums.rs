@@ -6,7 +6,7 @@
 use clawstore_core::CallError;
 use mlua::{AnyUserData, Lua, MetaMethod, Table, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue};
 
-use super::guarded;
+use super::{add_method, guarded, no_other_members_of};
 
 /// Names with their items, in the order of their values.
 const ENUMS: [(&str, &[(&str, u32)]); 2] =
@@ -59,6 +59,18 @@ pub(crate) struct EnumItem {
     value: u32,
 }
 
+impl Enum {
+    fn described(&self) -> String {
+        format!("\"Enum.{}\"", self.name)
+    }
+}
+
+impl EnumItem {
+    fn full_name(&self) -> String {
+        format!("Enum.{}.{}", self.enum_name, self.name)
+    }
+}
+
 impl Enums {
     /// Makes all items. The classes are registered.
     pub(crate) fn new(lua: &Lua) -> mlua::Result<Self> {
@@ -90,11 +102,13 @@ impl Enums {
 
 pub(crate) fn register_enum(lua: &Lua, registry: &mut UserDataRegistry<Enum>) -> mlua::Result<()> {
     registry.add_meta_field("__type", "Enum");
+    no_other_members_of(lua, registry, Enum::described)?;
+    // Items are members of one enum, not of the class.
     registry.add_meta_field("__index", guarded(lua, |_, (this, name)| item_of(&this, &name))?);
-    registry.add_method("GetEnumItems", |lua, this, ()| {
+    add_method(lua, registry, "GetEnumItems", |lua, this, ()| {
         let items: mlua::Result<Vec<AnyUserData>> = this.list.sequence_values().collect();
-        lua.create_sequence_from(items?)
-    });
+        lua.create_sequence_from(items?).map(Ok)
+    })?;
     registry.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.name));
     Ok(())
 }
@@ -104,17 +118,17 @@ fn item_of(this: &AnyUserData, name: &LuaValue) -> mlua::Result<Result<LuaValue,
     Ok(match this.items.raw_get(name)? {
         LuaValue::Nil => {
             let name = name.to_string()?;
-            Err(CallError::argument(format_args!("{name} is not a valid member of \"Enum.{}\"", this.name)))
+            Err(CallError::argument(format_args!("{name} is not a valid member of {}", this.described())))
         }
         item => Ok(item),
     })
 }
 
-pub(crate) fn register_item(_: &Lua, registry: &mut UserDataRegistry<EnumItem>) -> mlua::Result<()> {
+pub(crate) fn register_item(lua: &Lua, registry: &mut UserDataRegistry<EnumItem>) -> mlua::Result<()> {
     registry.add_meta_field("__type", "EnumItem");
     registry.add_field_method_get("Name", |_, item| Ok(item.name));
     registry.add_field_method_get("Value", |_, item| Ok(item.value));
     registry.add_field_method_get("EnumType", |_, item| Ok(item.enum_type.clone()));
-    registry.add_meta_method(MetaMethod::ToString, |_, item, ()| Ok(format!("Enum.{}.{}", item.enum_name, item.name)));
-    Ok(())
+    registry.add_meta_method(MetaMethod::ToString, |_, item, ()| Ok(item.full_name()));
+    no_other_members_of(lua, registry, |item| format!("\"{}\"", item.full_name()))
 }

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use clawstore_core::Entry;
-use mlua::{Lua, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue};
+use mlua::{Lua, UserDataFields, UserDataRegistry, Value as LuaValue};
 
-use super::instance_members;
+use super::{add_method, instance_members};
 use crate::convert::decode;
 
 /// One revision, as scripts see it.
@@ -20,14 +20,13 @@ pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<KeyInfo>) -> m
     registry.add_field_method_get("Version", |_, info| Ok(info.0.version().to_string()));
     registry.add_field_method_get("CreatedTime", |_, info| Ok(info.0.created.unix_ms() as f64));
     registry.add_field_method_get("UpdatedTime", |_, info| Ok(info.0.updated.unix_ms() as f64));
-    registry.add_method("GetUserIds", |lua, info, ()| {
-        lua.create_sequence_from(info.0.attributes.user_ids.iter().map(|&id| id as f64))
-    });
-    registry.add_method("GetMetadata", |lua, info, ()| match &info.0.attributes.metadata {
-        none if none.is_empty() => lua.create_table().map(LuaValue::Table),
-        metadata => decode(lua, metadata),
-    });
-    Ok(())
+    add_method(lua, registry, "GetUserIds", |lua, info, ()| {
+        lua.create_sequence_from(info.0.attributes.user_ids.iter().map(|&id| id as f64)).map(Ok)
+    })?;
+    add_method(lua, registry, "GetMetadata", |lua, info, ()| match &info.0.attributes.metadata {
+        none if none.is_empty() => Ok(Ok(LuaValue::Table(lua.create_table()?))),
+        metadata => decode(lua, metadata).map(Ok),
+    })
 }
 
 /// The info of an entry that has a value.

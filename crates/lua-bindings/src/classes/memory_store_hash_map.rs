@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use clawstore_core::memory_store::RangeItem;
-use mlua::{Lua, Table, UserDataFields, UserDataMethods, UserDataRegistry};
+use mlua::{Lua, Table, UserDataFields, UserDataRegistry};
 
-use super::instance_members;
+use super::{add_method, instance_members};
 use crate::convert::decode;
 use crate::methods::Methods;
 
@@ -61,7 +61,7 @@ pub(crate) fn register_pages(
 ) -> mlua::Result<()> {
     instance_members(lua, registry, "MemoryStoreHashMapPages", &["Pages"])?;
     registry.add_field_method_get("IsFinished", |_, pages| Ok(!pages.has_more));
-    registry.add_method("GetCurrentPage", |lua, pages, ()| pages.current_page(lua));
+    add_method(lua, registry, "GetCurrentPage", |lua, pages, ()| pages.current_page(lua).map(Ok))?;
     for (name, function) in methods {
         registry.add_field(name, function);
     }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use clawstore_core::CallError;
 use clawstore_core::limits::MEMORY_INVISIBLE_SECONDS;
 use clawstore_core::memory_store::{HashMapCall, MemoryCall, QueueCall, SortedMapCall};
-use mlua::{AnyUserData, Lua, UserDataFields, UserDataRegistry, Value as LuaValue};
+use mlua::{AnyUserData, Lua, UserDataRegistry, Value as LuaValue};
 
 use super::memory_store_hash_map::MemoryStoreHashMap;
 use super::memory_store_queue::MemoryStoreQueue;
 use super::memory_store_sorted_map::MemoryStoreSortedMap;
-use super::{guarded, instance_members};
+use super::{add_method, instance_members};
 use crate::arguments;
 use crate::methods::memory_store;
 use crate::shared::{State, borrow};
@@ -55,11 +55,10 @@ impl Opened {
     }
 }
 
-fn open(lua: &Lua, service: &AnyUserData, opened: Opened) -> mlua::Result<Result<AnyUserData, CallError>> {
+fn open(lua: &Lua, service: &MemoryStoreService, opened: Opened) -> mlua::Result<Result<AnyUserData, CallError>> {
     if let Err(error) = opened.validate() {
         return Ok(Err(error));
     }
-    let service = service.borrow::<MemoryStoreService>()?;
     let known = borrow(&service.opened).get(&opened).cloned();
     if let Some(known) = known {
         return Ok(Ok(known));
@@ -75,20 +74,19 @@ pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<MemoryStoreSer
         ("GetSortedMap", Opened::SortedMap as fn(Arc<str>) -> Opened),
         ("GetHashMap", Opened::HashMap as fn(Arc<str>) -> Opened),
     ] {
-        let get = move |lua: &Lua, (this, name): (AnyUserData, LuaValue)| match memory_store::text(&name, 1, "name") {
-            Ok(name) => open(lua, &this, opened(name)),
-            Err(error) => Ok(Err(error)),
-        };
-        registry.add_field(method, guarded(lua, get)?);
+        add_method(lua, registry, method, move |lua, this, name: LuaValue| {
+            match memory_store::text(&name, 1, "name") {
+                Ok(name) => open(lua, this, opened(name)),
+                Err(error) => Ok(Err(error)),
+            }
+        })?;
     }
-    let get_queue = |lua: &Lua, (this, name, timeout): (AnyUserData, LuaValue, LuaValue)| {
+    add_method(lua, registry, "GetQueue", |lua, this, (name, timeout): (LuaValue, LuaValue)| {
         let queue = memory_store::text(&name, 1, "name")
             .and_then(|name| Ok(Opened::Queue(name, arguments::integer(&timeout, MEMORY_INVISIBLE_SECONDS, 2)?)));
         match queue {
-            Ok(queue) => open(lua, &this, queue),
+            Ok(queue) => open(lua, this, queue),
             Err(error) => Ok(Err(error)),
         }
-    };
-    registry.add_field("GetQueue", guarded(lua, get_queue)?);
-    Ok(())
+    })
 }

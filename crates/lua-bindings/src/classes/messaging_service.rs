@@ -9,9 +9,9 @@ use clawstore_core::clock::Timestamp;
 use clawstore_core::messaging::{Payload, Topic};
 use mlua::{Function, Lua, Table, UserDataFields, UserDataRegistry, Value as LuaValue};
 
-use super::{guarded, instance_members};
+use super::{add_method, instance_members, no_other_members};
 use crate::convert::decode;
-use crate::methods::{Method, Methods, no_results, not_a_member, publish_async, subscribe_async};
+use crate::methods::{Method, Methods, no_results, publish_async, subscribe_async};
 use crate::shared::Shared;
 use crate::vm::Vm;
 
@@ -73,18 +73,15 @@ impl Connection {
 
 pub(crate) fn register_connection(lua: &Lua, registry: &mut UserDataRegistry<Connection>) -> mlua::Result<()> {
     registry.add_meta_field("__type", "RBXScriptConnection");
-    let disconnect = guarded(lua, |_, this: LuaValue| {
-        let Some(this) = this.as_userdata().and_then(|this| this.borrow::<Connection>().ok()) else {
-            return Ok(Err(not_a_member()));
-        };
-        this.disconnect();
-        Ok(Ok(LuaValue::Nil))
-    })?;
+    no_other_members(lua, registry, "RBXScriptConnection".to_owned())?;
     for name in ["Connected", "connected"] {
         registry.add_field_method_get(name, |_, this| Ok(this.is_connected()));
     }
     for name in ["Disconnect", "disconnect"] {
-        registry.add_field(name, disconnect.clone());
+        add_method(lua, registry, name, |_, this, ()| {
+            this.disconnect();
+            Ok(Ok(LuaValue::Nil))
+        })?;
     }
     Ok(())
 }

@@ -5,11 +5,12 @@
 
 use bytes::Bytes;
 use clawstore_core::CallError;
-use mlua::{AnyUserData, Lua, MultiValue, UserDataFields, UserDataRegistry, Value as LuaValue};
+use mlua::{Lua, MetaMethod, MultiValue, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue};
 
-use super::{guarded, instance_members};
+use super::{add_method, instance_members, is_a, no_other_members_of};
 use crate::arguments;
 use crate::convert::decode;
+use crate::shared::{State, borrow};
 
 /// `DataStoreOptions`.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ impl Default for GetOptions {
 #[derive(Debug)]
 pub(crate) struct MetadataOptions {
     class: &'static str,
-    metadata: Bytes,
+    metadata: State<Bytes>,
 }
 
 /// One class of the two; a type of its own would need a second copy of its members.
@@ -43,15 +44,15 @@ pub(crate) const INCREMENT_OPTIONS: &str = "DataStoreIncrementOptions";
 
 impl MetadataOptions {
     pub(crate) fn new(class: &'static str) -> Self {
-        Self { class, metadata: Bytes::new() }
+        Self { class, metadata: State::default() }
     }
 
     pub(crate) fn class_name(&self) -> &'static str {
         self.class
     }
 
-    pub(crate) fn metadata(&self) -> &Bytes {
-        &self.metadata
+    pub(crate) fn metadata(&self) -> Bytes {
+        borrow(&self.metadata).clone()
     }
 }
 
@@ -84,36 +85,27 @@ pub(crate) fn register_metadata_options(
     registry.add_meta_field("__type", "Instance");
     registry.add_field_method_get("ClassName", |_, options| Ok(options.class));
     registry.add_field_method_get("Name", |_, options| Ok(options.class));
-    registry.add_field(
-        "IsA",
-        lua.create_function(|_, (options, name): (AnyUserData, String)| {
-            Ok(name == "Instance" || name == options.borrow::<MetadataOptions>()?.class)
-        })?,
-    );
-    registry.add_field("SetMetadata", guarded(lua, set_metadata)?);
-    registry.add_field("GetMetadata", guarded(lua, get_metadata)?);
-    Ok(())
+    registry.add_meta_method(MetaMethod::ToString, |_, options, ()| Ok(options.class));
+    no_other_members_of(lua, registry, |options| format!("{0} \"{0}\"", options.class))?;
+    add_method(lua, registry, "IsA", |_, options, name: LuaValue| Ok(Ok(is_a(&name, options.class, &[]))))?;
+    add_method(lua, registry, "SetMetadata", |_, options, value: LuaValue| Ok(set_metadata(options, &value)))?;
+    add_method(lua, registry, "GetMetadata", get_metadata)
 }
 
-fn set_metadata(_: &Lua, (this, value): (AnyUserData, LuaValue)) -> mlua::Result<Result<LuaValue, CallError>> {
-    let metadata = match &value {
+fn set_metadata(options: &MetadataOptions, value: &LuaValue) -> Result<LuaValue, CallError> {
+    let metadata = match value {
         LuaValue::Nil => Err(arguments::missing(1)),
-        LuaValue::Table(_) => arguments::metadata(&value),
+        LuaValue::Table(_) => arguments::metadata(value),
         _ => Err(CallError::argument("Unable to cast to Dictionary")),
     };
-    match metadata {
-        Ok(metadata) => {
-            this.borrow_mut::<MetadataOptions>()?.metadata = metadata;
-            Ok(Ok(LuaValue::Nil))
-        }
-        Err(error) => Ok(Err(error)),
-    }
+    *borrow(&options.metadata) = metadata?;
+    Ok(LuaValue::Nil)
 }
 
-fn get_metadata(lua: &Lua, this: AnyUserData) -> mlua::Result<Result<LuaValue, CallError>> {
-    let options = this.borrow::<MetadataOptions>()?;
-    if options.metadata.is_empty() {
+fn get_metadata(lua: &Lua, options: &MetadataOptions, (): ()) -> mlua::Result<Result<LuaValue, CallError>> {
+    let metadata = options.metadata();
+    if metadata.is_empty() {
         return lua.create_table().map(|table| Ok(LuaValue::Table(table)));
     }
-    decode(lua, &options.metadata).map(Ok)
+    decode(lua, &metadata).map(Ok)
 }

@@ -5,12 +5,10 @@
 use clawstore_core::CallError;
 use clawstore_core::backend::{SortedItem, VersionInfo};
 use clawstore_core::ops::{Look, Reply};
-use mlua::{
-    AnyUserData, Lua, MaybeSend, MaybeSync, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue,
-};
+use mlua::{AnyUserData, Lua, MaybeSend, MaybeSync, Table, UserDataFields, UserDataRegistry, Value as LuaValue};
 
 use super::data_store::SERVICE;
-use super::{instance_members, version_info};
+use super::{add_method, instance_members, version_info};
 use crate::convert::decode;
 use crate::methods::{Arguments, Method, Methods, no_results, one};
 use crate::shared::Shared;
@@ -86,6 +84,15 @@ impl<T: Item> Pages<T> {
         pages
     }
 
+    /// Its items, in fresh tables.
+    fn current_page(&self, lua: &Lua) -> mlua::Result<Table> {
+        let page = lua.create_table_with_capacity(self.page.len(), 0)?;
+        for item in &self.page {
+            page.raw_push(item.to_lua(lua)?)?;
+        }
+        Ok(page)
+    }
+
     /// One more than a page was asked for: it tells whether there is another page.
     fn show(&mut self, reply: &Reply) {
         let items = T::items(reply);
@@ -154,13 +161,7 @@ pub(crate) fn register<T: Item>(
 ) -> mlua::Result<()> {
     instance_members(lua, registry, T::CLASS, &["Pages"])?;
     registry.add_field_method_get("IsFinished", |_, pages| Ok(pages.is_finished));
-    registry.add_method("GetCurrentPage", |lua, pages, ()| {
-        let page = lua.create_table_with_capacity(pages.page.len(), 0)?;
-        for item in &pages.page {
-            page.raw_push(item.to_lua(lua)?)?;
-        }
-        Ok(page)
-    });
+    add_method(lua, registry, "GetCurrentPage", |lua, pages, ()| pages.current_page(lua).map(Ok))?;
     for (name, function) in methods {
         registry.add_field(name, function);
     }

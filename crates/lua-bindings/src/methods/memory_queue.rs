@@ -35,8 +35,9 @@ pub(crate) fn methods(lua: &Lua, vm: &Shared<Vm>, maker: &Maker<'_>) -> mlua::Re
     let wrap = lua.load(include_str!("memory_read.luau")).set_name("=MemoryStore").into_function()?;
     let clock_vm = Shared::clone(vm);
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970, to a fraction of a microsecond")]
-    let clock = lua.create_function(move |_, ()| Ok(clock_vm.server.wall().ticks() as f64 / 1e7))?;
-    let parts = (maker.function(&LOOK)?, maker.function(&WAIT)?, MEMORY_LOOK_EVERY.as_secs_f64(), clock);
+    let clock = lua.create_function(move |_, ()| Ok(clock_vm.clock().ticks() as f64 / 1e7))?;
+    let (open, close) = maker.ends(&LOOK)?;
+    let parts = (open, close, maker.part(&LOOK)?, maker.part(&WAIT)?, MEMORY_LOOK_EVERY.as_secs_f64(), clock);
     methods.push((READ, wrap.call(parts)?));
     Ok(methods)
 }

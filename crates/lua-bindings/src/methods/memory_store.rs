@@ -217,9 +217,10 @@ pub(super) fn update(lua: &Lua, vm: &Shared<Vm>, maker: &Maker<'_>, parts: &Upda
             },
         )?;
     let wrap = lua.load(include_str!("memory_update.luau")).set_name("=MemoryStore").into_function()?;
-    let (read, write, pause) =
-        (maker.function(parts.read)?, maker.function(parts.write)?, maker.function(parts.pause)?);
-    wrap.call((read, transform, write, pause, MEMORY_UPDATE_TRIES, &*MemoryError::conflict().text, is_sorted))
+    let (open, close) = maker.ends(parts.write)?;
+    let (read, write, pause) = (maker.part(parts.read)?, maker.part(parts.write)?, maker.part(parts.pause)?);
+    let conflict = &*MemoryError::conflict().text;
+    wrap.call((open, close, read, transform, write, pause, MEMORY_UPDATE_TRIES, conflict, is_sorted))
 }
 
 /// `None` if it cancels.

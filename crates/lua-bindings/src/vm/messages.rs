@@ -11,7 +11,8 @@ use clawstore_core::messaging::{Payload, Topic};
 use foldhash::fast::FixedState;
 use mlua::{AnyUserData, Function, Lua, Thread};
 
-use super::{Vm, after};
+use super::Vm;
+use super::timing::after;
 use crate::classes::messaging_service::{Connection, message};
 use crate::shared::{State, borrow};
 
@@ -48,6 +49,11 @@ impl Messages {
         }
     }
 
+    /// Connections that messages may still come to.
+    pub(crate) fn listeners(&self) -> usize {
+        borrow(&self.connections).values().map(Vec::len).sum()
+    }
+
     fn of(&self, topic: &Topic) -> Vec<AnyUserData> {
         borrow(&self.connections).get(topic).cloned().unwrap_or_default()
     }
@@ -74,7 +80,7 @@ impl Vm {
         };
         let at = {
             let mut last = borrow(&self.messages.last);
-            *last = after(self.server.wall(), time).max(*last);
+            *last = after(self.clock(), time).max(*last);
             *last
         };
         for connection in connections {

@@ -149,21 +149,32 @@ impl Host {
     /// One tick: resumes what this kind of host resumes.
     pub(crate) fn tick(&self) {
         *self.ticks.borrow_mut() += 1;
-        let mut due = match self.kind {
-            Kind::Polling => self.threads.borrow().clone(),
-            Kind::Scheduler => Vec::new(),
-        };
-        // Threads that run callbacks are new in both.
-        self.bindings.completed(&self.lua, &mut due);
-        for thread in due {
-            if !self.threads.borrow().contains(&thread) {
-                self.threads.borrow_mut().push(thread.clone());
+        match self.kind {
+            Kind::Polling => {
+                let mut due = self.threads.borrow().clone();
+                // Threads that run callbacks are new.
+                self.bindings.completed(&self.lua, &mut due);
+                due.into_iter().for_each(|thread| self.resume(thread));
             }
-            if thread.is_resumable() {
-                thread.resume::<()>(()).unwrap_or_else(|error| panic!("{error}"));
+            Kind::Scheduler => {
+                let (next, mut due) = (self.bindings.completions(), Vec::new());
+                loop {
+                    next(&self.lua, &mut due);
+                    let Some(thread) = due.pop() else { break };
+                    self.resume(thread);
+                }
             }
         }
         self.threads.borrow_mut().retain(|thread| thread.is_resumable());
+    }
+
+    fn resume(&self, thread: Thread) {
+        if !self.threads.borrow().contains(&thread) {
+            self.threads.borrow_mut().push(thread.clone());
+        }
+        if thread.is_resumable() {
+            thread.resume::<()>(()).unwrap_or_else(|error| panic!("{error}"));
+        }
     }
 
     pub(crate) fn parked(&self) -> usize {

@@ -97,11 +97,7 @@ fn the_leaderboard_is_what_the_game_has_saved() {
         (1..=3).for_each(|user_id| engine.join_and_load(user_id));
         engine.play(900);
         let mut had: Vec<_> = (1..=3).map(|user_id| (engine.leave(user_id) / 10.0, user_id)).collect();
-        let open = |engine: &Engine| engine.manager.instances().next().unwrap().open_calls();
-        while open(&engine) > 0 {
-            engine.play(1);
-            std::thread::yield_now();
-        }
+        engine.finish_calls();
         had.sort_by(|a, b| b.partial_cmp(a).unwrap());
         let entries = wait(clawblox_host::leaderboard(engine.game(), None, None)).unwrap();
         let found: Vec<_> = entries.iter().map(|entry| (entry.score, entry.name.clone().unwrap())).collect();

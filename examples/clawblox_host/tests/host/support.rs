@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clawblox_host::{Departure, GameManager, LAVA_CLIMB, Limits, Mode, Options, TICK};
 use clawstore::compat::clawblox::DataStoreService;
-use clawstore::{Clawstore, Database, Game, GameId};
+use clawstore::{Clawstore, Config, Database, Game, GameId};
 use serde::Deserialize;
 
 pub(crate) const GAME: GameId = GameId::Uuid(0x51c0_ffee_0000_4000_8000_0000_0000_0005);
@@ -32,7 +32,11 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn start(database: Database, mode: Mode) -> Self {
-        let store = Clawstore::builder().database(database).open().unwrap();
+        Self::start_with(Config::default(), database, mode)
+    }
+
+    pub(crate) fn start_with(config: Config, database: Database, mode: Mode) -> Self {
+        let store = Clawstore::builder().config(config).database(database).open().unwrap();
         let mut data_stores = DataStoreService::new(GAME, &store).unwrap();
         if mode == Mode::Scheduler {
             data_stores = data_stores.with_scheduler();
@@ -66,6 +70,11 @@ impl Engine {
         for _ in 0..ticks {
             assert_eq!(self.manager.tick(TICK.as_secs_f64()).unwrap(), Vec::<u64>::new());
         }
+    }
+
+    /// Lets time pass until every call has returned to its script.
+    pub(crate) fn finish_calls(&mut self) {
+        tick_until(&mut self.manager, |manager| manager.instances().all(|instance| instance.open_calls() == 0));
     }
 
     /// What is stored of a player.
