@@ -24,7 +24,10 @@ impl Vm {
     pub(crate) fn open(game: &Game) -> LocalResult<Self> {
         let start = Instant::now();
         let report = |_, text: &str| println!("script: {text}");
-        let mut runtime = Runtime::new(RuntimeOptions::new(move || start.elapsed(), report))?;
+        let mut options = RuntimeOptions::new(move || start.elapsed(), report);
+        // A script that measures computes for as long as it takes.
+        options.script_timeout = None;
+        let mut runtime = Runtime::new(options)?;
         let options = scheduled();
         let bindings = game.server(ServerOptions::default()).bind_with(runtime.lua(), options)?;
         let service = bindings.service("DataStoreService").ok_or("the bindings have no DataStoreService")?;

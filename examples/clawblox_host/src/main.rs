@@ -56,8 +56,8 @@ struct Play {
 struct Bench {
     #[arg(long, default_value_t = 200)]
     players: i64,
-    /// How long each mode is measured.
-    #[arg(long, default_value_t = 30)]
+    /// How long each mode is measured. Under a minute the worst hundredth is a matter of luck.
+    #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// How often the game saves each player, in seconds.
     #[arg(long, default_value_t = 30.0)]
