@@ -75,6 +75,12 @@ impl Arguments {
         }
     }
 
+    /// The same for a method that ordered stores do not have.
+    pub(crate) fn standard_entry_key(&self) -> Result<EntryKey, CallError> {
+        self.this::<DataStore>()?;
+        self.entry_key()
+    }
+
     fn entry_key_of(&self, key: &[u8]) -> Result<EntryKey, CallError> {
         match self.object.borrow::<OrderedDataStore>() {
             Ok(store) => EntryKey::new(&store.0, key),

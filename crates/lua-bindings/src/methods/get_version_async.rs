@@ -15,7 +15,7 @@ use crate::shared::Shared;
 use crate::vm::{Ended, Started, Vm};
 
 pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
-    let key = arguments.entry_key()?;
+    let key = arguments.standard_entry_key()?;
     let version = arguments::string(arguments.at(2), 2)?;
     let Some(id) = std::str::from_utf8(&version).ok().and_then(|id| id.parse().ok()) else {
         // What no version is called is as unknown as any other.

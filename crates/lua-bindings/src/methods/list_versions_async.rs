@@ -17,7 +17,7 @@ const DESCENDING: i64 = 1;
 const DIRECTIONS: [(&str, i64); 2] = [("Ascending", 0), ("Descending", DESCENDING)];
 
 pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
-    let key = arguments.entry_key()?;
+    let key = arguments.standard_entry_key()?;
     let descending = match arguments.at(2) {
         LuaValue::Nil => false,
         direction => arguments::enum_value(direction, 2, "SortDirection", &DIRECTIONS)? == DESCENDING,
