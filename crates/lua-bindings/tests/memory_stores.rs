@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clawstore_actors::ServerIdentity;
 use clawstore_core::Value;
+use clawstore_core::clock::{Clock, Timestamp};
 use clawstore_core::memory_store::{MemoryCall, SortedMapCall, Write};
 use clawstore_lua::{CallControl, CallInfo, Options, Verdict};
 use clawstore_testkit::{ManualClock, MemoryBackend};
@@ -190,4 +191,24 @@ fn a_closed_game_refuses_calls() {
     host.start("closed", script);
     host.run();
     assert_eq!(host.number("ended"), 1.0);
+}
+
+/// Whoever sets the wall clock back moves labels, not waits.
+#[test]
+fn a_wall_clock_that_is_set_back_holds_up_no_wait() {
+    for kind in [Kind::Polling, Kind::Scheduler] {
+        let clock = Arc::new(ManualClock::default());
+        let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
+        let host = host(&store, &clock, 1, kind);
+        host.start("wait", "items = MemoryStoreService:GetQueue('Q'):ReadAsync(1, false, 5)");
+        host.tick();
+        clock.set_wall(Timestamp::from_unix_ms(clock.wall().unix_ms() - 3_600_000));
+        for _ in 0..10 {
+            clock.advance(Duration::from_secs(1));
+            host.tick();
+            host.tick();
+        }
+        assert_eq!(host.parked(), 0, "{kind:?}: it still waits");
+        store.drain();
+    }
 }
