@@ -123,6 +123,15 @@ impl Executor {
         count
     }
 
+    /// The same, and then what they deferred. Returns how many calls had completed.
+    pub(crate) fn resume_completed(&mut self) -> usize {
+        let completed = self.resume_calls();
+        if completed > 0 {
+            self.drain_deferred();
+        }
+        completed
+    }
+
     pub(crate) fn resume_timers(&self) -> usize {
         let now = self.engine.clock.now();
         let mut count = 0;

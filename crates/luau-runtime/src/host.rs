@@ -162,11 +162,7 @@ impl HostScheduler {
     /// Resumes the threads whose engine calls have completed, then what they deferred, and nothing else. Returns how many
     /// calls had completed.
     pub fn resume_completed(&mut self) -> usize {
-        let completed = self.executor.resume_calls();
-        if completed > 0 {
-            self.executor.drain_deferred();
-        }
-        completed
+        self.executor.resume_completed()
     }
 
     /// When the next timer is due, as elapsed time.

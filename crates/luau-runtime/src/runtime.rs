@@ -151,11 +151,7 @@ impl Runtime {
     /// Resumes the threads whose engine calls have completed, then what they deferred, and nothing else: for a driver
     /// that does not wait for the next tick. Returns how many calls had completed.
     pub fn resume_completed(&mut self) -> usize {
-        let completed = self.executor.resume_calls();
-        if completed > 0 {
-            self.executor.drain_deferred();
-        }
-        completed
+        self.executor.resume_completed()
     }
 
     /// When the next timer is due, as elapsed time; it wakes in the first step at or after that.
