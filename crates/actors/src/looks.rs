@@ -75,13 +75,13 @@ async fn list_scores(
 struct LookPort {
     reply: Option<ReplyTo>,
     counters: Arc<Counters>,
-    _permit: Permit,
+    permit: Option<Permit>,
 }
 
 impl LookPort {
     fn new(reply: ReplyTo, counters: Arc<Counters>, permit: Permit) -> Self {
         counters.call_opened();
-        Self { reply: Some(reply), counters, _permit: permit }
+        Self { reply: Some(reply), counters, permit: Some(permit) }
     }
 
     fn answer(mut self, result: CallResult) {
@@ -99,6 +99,8 @@ impl LookPort {
 impl Drop for LookPort {
     fn drop(&mut self) {
         self.end(Err(CallError::abandoned()));
+        // A drain that finds nothing open finds every permit given back.
+        drop(self.permit.take());
         self.counters.call_settled();
     }
 }

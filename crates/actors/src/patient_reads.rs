@@ -29,6 +29,7 @@ impl Server {
         }
         let (writer, key) = (self.next_writer(), key.clone());
         let (game, inbox) = (self.game().clone(), self.inbox().clone());
+        let halting = game.clone();
         let until = Instant::now() + game.config.call_deadline;
         let attempt = move |writer: Writer| -> Attempt {
             let (reply, answer) = oneshot::channel();
@@ -39,10 +40,13 @@ impl Server {
             let result = loop {
                 let result = match attempted {
                     Ok(result) => result,
-                    Err(answer) => answer.await.unwrap_or_else(|_| Err(CallError::internal())),
+                    Err(answer) => match crate::client::timeout_at(until, answer).await {
+                        Some(answer) => answer.unwrap_or_else(|_| Err(CallError::internal())),
+                        None => Err(CallError::timed_out()),
+                    },
                 };
                 let is_late = Instant::now() + PAUSE >= until;
-                if is_late || inbox.is_closed() || !may_pass(&result) {
+                if is_late || halting.is_halted() || inbox.is_closed() || !may_pass(&result) {
                     break result;
                 }
                 pause().await;

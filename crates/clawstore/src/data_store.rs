@@ -182,7 +182,7 @@ impl DataStore {
         let query = VersionQuery { key, descending: true, from: None, to: None, after, limit };
         match self.game.look(Look::Versions(query)).await? {
             Reply::Versions(versions) => Ok(versions),
-            _ => Ok(Vec::new()),
+            _ => Err(CallError::internal().into()),
         }
     }
 }

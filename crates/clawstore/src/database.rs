@@ -114,6 +114,26 @@ fn parse_path(name: &str) -> Result<Database, OpenError> {
     Err(OpenError::Url { url: name.to_owned(), reason })
 }
 
+impl Database {
+    /// May other processes use it at the same time?
+    pub fn is_shared(&self) -> bool {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Is everything gone with the process?
+    pub fn is_in_memory(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Memory => true,
+            _ => false,
+        }
+    }
+}
+
 /// A URL as it may be shown: passwords are nobody's business.
 fn without_password(name: &str) -> String {
     let Some((kind, rest)) = name.split_once("://") else { return name.to_owned() };

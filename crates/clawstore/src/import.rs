@@ -260,7 +260,8 @@ async fn write(game: Arc<clawstore_actors::Game>, key: EntryKey, set: Set) -> Wr
     }
 }
 
-/// Waits for every write, also after one has failed: what was sent is counted or named, never forgotten.
+/// Waits for every write, also after one has failed. Of a page with a failure the failure is told and nothing is counted: the
+/// next run finds there what was written.
 async fn finish(mut writes: JoinSet<Written>, mut page: Page) -> Result<Page, ImportError> {
     let mut failed = None;
     while let Some(ended) = writes.join_next().await {

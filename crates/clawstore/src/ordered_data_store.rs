@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clawstore_core::backend::SortedQuery;
 use clawstore_core::entry::Attributes;
 use clawstore_core::ops::{Increment, Look, Reply, Request, Set};
-use clawstore_core::{EntryKey, StoreId, StoreKind, Value, ordered};
+use clawstore_core::{CallError, EntryKey, StoreId, StoreKind, Value, ordered};
 
 use crate::data_store::StoreError;
 
@@ -57,7 +57,7 @@ impl OrderedDataStore {
     /// If the result leaves `i64`, or the call failed.
     pub async fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError> {
         let increment = Increment { delta, attributes: Attributes::default() };
-        self.call(key, Request::Increment(increment)).await.map(Option::unwrap_or_default)
+        self.call(key, Request::Increment(increment)).await?.ok_or_else(|| CallError::internal().into())
     }
 
     /// `RemoveAsync`: returns what was there.
@@ -83,9 +83,8 @@ impl OrderedDataStore {
         let (store, (min, max)) = (Arc::clone(&self.store), range.into_inner());
         let after = after.map(|last| (last.number, Arc::clone(&last.key)));
         let query = SortedQuery { store, ascending, min, max, after, limit };
-        let items = match self.game.look(Look::Sorted(query)).await? {
-            Reply::Sorted(items) => items,
-            _ => Vec::new(),
+        let Reply::Sorted(items) = self.game.look(Look::Sorted(query)).await? else {
+            return Err(CallError::internal().into());
         };
         Ok(items.into_iter().map(|item| Ranked { key: item.key, number: item.number }).collect())
     }

@@ -39,6 +39,7 @@ impl Exit {
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         let store = error.chain().any(|cause| {
             cause.is::<OpenError>()
+                || cause.is::<StoreFailed>()
                 || cause.is::<ImportError>()
                 || matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Read(_)))
         });
@@ -63,3 +64,15 @@ impl std::fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {}
+
+/// A store that has failed while it was used.
+#[derive(Debug)]
+pub(crate) struct StoreFailed(pub(crate) String);
+
+impl std::fmt::Display for StoreFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the store has failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for StoreFailed {}

@@ -39,7 +39,7 @@ use crate::run::plan::Plan;
 use crate::run::report::Report;
 use crate::run::server::Surroundings;
 use crate::run::time::GameTime;
-use crate::run::world::{Limits, World};
+use crate::run::world::{End, Limits, World};
 
 /// From the end of play until everything is saved or given up: Roblox's 30 s for `BindToClose`, and 8 s for what these
 /// have saved last.
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &RunArguments, console: &Arc<Mutex<Console>>) -> an
     let stop = stop_flag()?;
     let database = arguments.database.database()?;
     let shown = database.to_string();
-    let time = game_time(arguments, shown == IN_MEMORY);
+    let time = game_time(arguments, database.is_in_memory());
     let stores = open(arguments, &database, &time, plan.servers.len())?;
     let games = stores.iter().map(|store| store.game(arguments.game.id)).collect::<Result<Vec<_>, _>>()?;
     console.lock().note(&opening(arguments, &plan, &shown));
@@ -64,11 +64,12 @@ pub(crate) fn run(arguments: &RunArguments, console: &Arc<Mutex<Console>>) -> an
         console.lock().note(store.durability());
     }
 
-    let around = surroundings(arguments, &time, is_shared(&database), console);
+    let around = surroundings(arguments, &time, database.is_shared(), console);
     let limits = Limits::of(&arguments.time, !arguments.expectations.no_status);
     let mut world = World::new(plan, games.clone(), &around, limits, console, stop);
-    world.start().map_err(not_loaded)?;
-    let end = world.play().map_err(not_loaded)?;
+    let played = world.start().and_then(|()| world.play());
+    // A server that could not start costs the others nothing: they close in order.
+    let end = *played.as_ref().unwrap_or(&End::CannotStart);
     let clock = time.clock();
     let begun = clock.now();
     console.lock().note(&format!("closing: {end}"));
@@ -80,7 +81,7 @@ pub(crate) fn run(arguments: &RunArguments, console: &Arc<Mutex<Console>>) -> an
     if let Some(path) = &arguments.expectations.report {
         let report = Report {
             clock: if time.is_simulated() { "sim" } else { "real" },
-            seed: around.seed.unwrap_or_default(),
+            seed: around.conditions.seed(),
             seconds: world.elapsed().as_secs_f64(),
             ended_by: end.to_string(),
             exit_code: exit.code(),
@@ -90,11 +91,9 @@ pub(crate) fn run(arguments: &RunArguments, console: &Arc<Mutex<Console>>) -> an
         };
         report.write(path).with_context(|| format!("the report {} cannot be written", path.display()))?;
     }
+    played.map_err(not_loaded)?;
     Ok(exit)
 }
-
-/// How [`Database`] shows a database that is not kept.
-const IN_MEMORY: &str = ":memory:";
 
 fn game_time(arguments: &RunArguments, in_memory: bool) -> GameTime {
     let time = &arguments.time;
@@ -134,11 +133,6 @@ fn surroundings(
     }
 }
 
-/// May other processes use the database at the same time?
-fn is_shared(database: &Database) -> bool {
-    database.to_string().starts_with("postgres")
-}
-
 fn not_loaded(error: RuntimeError) -> LoadError {
     LoadError(error.to_string())
 }
@@ -151,7 +145,7 @@ fn open(
     servers: usize,
 ) -> anyhow::Result<Vec<Clawstore>> {
     let count = if arguments.servers.isolate { servers } else { 1 };
-    if arguments.servers.isolate && !is_shared(database) {
+    if arguments.servers.isolate && !database.is_shared() {
         return Err(
             LoadError("--isolate needs a Postgres database: only there do processes share keys".to_owned()).into()
         );

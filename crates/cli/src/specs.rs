@@ -21,7 +21,7 @@ use regex::Regex;
 use crate::args::run::{PlaceArguments, Versioning};
 use crate::args::values::{Range, duration};
 use crate::console::Console;
-use crate::exit::{Exit, LoadError};
+use crate::exit::{Exit, LoadError, StoreFailed};
 use crate::run::SIMULATED_START;
 use crate::run::control::Conditions;
 use crate::run::faults::FaultRule;
@@ -100,7 +100,7 @@ pub(crate) fn test(arguments: &TestArguments, console: &Arc<Mutex<Console>>) -> 
     let specs = load(&arguments.path)?;
     let project = tree(&arguments.place)?;
     let runner = Runner { arguments, project, console };
-    let mut results = Results::new(&arguments.path, console);
+    let mut results = Results::new(console);
     for spec in &specs {
         let names = match runner.names(spec)? {
             Ok(names) => names,
@@ -154,7 +154,14 @@ impl Runner<'_> {
     }
 
     fn run(&self, spec: &Spec, name: &str, seed: u64) -> anyhow::Result<TestResult> {
-        let (tester, output, world) = self.play(spec, Some(name), seed)?;
+        let (tester, output, world) = match self.play(spec, Some(name), seed) {
+            // A script of one of its servers: the other tests go on.
+            Err(error) if error.is::<LoadError>() => {
+                let failure = Failure::new(error.to_string(), Vec::new());
+                return Ok(TestResult::failed(&spec.name, name, seed, failure));
+            }
+            played => played?,
+        };
         let lines = output.take_lines();
         let uncaught = lines.iter().find(|line| line.level == "error").filter(|_| !tester.allows_errors());
         let error = match tester.verdict() {
@@ -174,6 +181,7 @@ impl Runner<'_> {
             seconds: world.elapsed().as_secs_f64(),
             faults: tester.injected(),
             failure: error.map(|error| Failure::new(error, lines)),
+            is_unloadable: false,
         })
     }
 
@@ -205,7 +213,8 @@ impl Runner<'_> {
         let end = world.play().map_err(not_loaded)?;
         world.close(end).map_err(not_loaded)?;
         if end == End::StoreFailed {
-            anyhow::bail!("the store of a test has failed: {}", store.halted().unwrap_or("no reason is known"));
+            let why = store.halted().unwrap_or("no reason is known");
+            return Err(StoreFailed(why.to_owned()).into());
         }
         Ok((tester, output, world))
     }

@@ -82,9 +82,10 @@ impl Arguments {
     }
 
     fn entry_key_of(&self, key: &[u8]) -> Result<EntryKey, CallError> {
-        match self.object.borrow::<OrderedDataStore>() {
-            Ok(store) => EntryKey::new(&store.0, key),
-            Err(_) => self.this::<DataStore>()?.entry_key(key),
+        // The usual class first: a borrow that fails makes an error.
+        match self.object.borrow::<DataStore>() {
+            Ok(store) => store.entry_key(key),
+            Err(_) => EntryKey::new(&self.this::<OrderedDataStore>()?.0, key),
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use clawstore_core::backend::{SortedItem, SortedQuery};
 use clawstore_core::entry_key::DEFAULT_SCOPE;
 use clawstore_core::ops::{Look, Reply};
-use clawstore_core::{GameId, StoreId, StoreKind, scores};
+use clawstore_core::{CallError, GameId, StoreId, StoreKind, scores};
 use clawstore_lua::{Bindings, Options, Profile};
 use mlua::{AnyUserData, AppDataRef, Function, Lua, MetaMethod, UserData, UserDataFields, UserDataMethods, Value};
 use serde::{Deserialize, Serialize};
@@ -132,9 +132,8 @@ pub async fn leaderboard(game: &Game, store: &str, limit: usize) -> Result<Vec<L
     let store = StoreId::new(game.id(), StoreKind::Ordered, store.as_bytes(), DEFAULT_SCOPE.as_bytes())?;
     let store = Arc::new(store);
     let query = SortedQuery { store, ascending: false, min: i64::MIN, max: i64::MAX, after: None, limit };
-    let items = match game.inner().look(Look::Scores(query, None)).await? {
-        Reply::Sorted(items) => items,
-        _ => Vec::new(),
+    let Reply::Sorted(items) = game.inner().look(Look::Scores(query, None)).await? else {
+        return Err(CallError::internal().into());
     };
     (1..).zip(items).map(|(rank, item)| entry(rank, item)).collect()
 }

@@ -43,6 +43,7 @@ pub(crate) enum End {
     LastPlayerLeft,
     NothingLeft,
     StoreFailed,
+    CannotStart,
 }
 
 impl fmt::Display for End {
@@ -55,6 +56,7 @@ impl fmt::Display for End {
             Self::LastPlayerLeft => "the last player has left",
             Self::NothingLeft => "nothing is left to run",
             Self::StoreFailed => "the store has failed",
+            Self::CannotStart => "a server could not start",
         })
     }
 }
@@ -64,7 +66,7 @@ impl End {
         match self {
             Self::Signal | Self::Until | Self::MaxReal | Self::MaxSim => CloseReason::DeveloperShutdown,
             Self::LastPlayerLeft | Self::NothingLeft => CloseReason::ServerEmpty,
-            Self::StoreFailed => CloseReason::Unknown,
+            Self::StoreFailed | Self::CannotStart => CloseReason::Unknown,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the lines that are shown, the JSON file, and what a failure tells. Does not own: running tests.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -42,27 +42,62 @@ pub(super) struct TestResult {
     /// Faults injected.
     pub(super) faults: u64,
     pub(super) failure: Option<Failure>,
+    /// Its file could not be loaded.
+    #[serde(skip)]
+    pub(super) is_unloadable: bool,
 }
 
 impl TestResult {
     /// A file whose tests are not known.
     pub(super) fn unloadable(file: &str, failure: Failure) -> Self {
-        let name = "(the file itself)".to_owned();
-        Self { file: file.to_owned(), name, seed: 0, seconds: 0.0, faults: 0, failure: Some(failure) }
+        Self { is_unloadable: true, ..Self::failed(file, "(the file itself)", 0, failure) }
+    }
+
+    /// One that came to nothing.
+    pub(super) fn failed(file: &str, name: &str, seed: u64, failure: Failure) -> Self {
+        let (file, name) = (file.to_owned(), name.to_owned());
+        Self { file, name, seed, seconds: 0.0, faults: 0, failure: Some(failure), is_unloadable: false }
+    }
+}
+
+/// The command line that runs one test again: this one, but for which test and which seed.
+fn repeating(arguments: impl Iterator<Item = String>, seed: u64, name: &str) -> String {
+    const REPLACED: [&str; 3] = ["--seed", "--runs", "--only"];
+    let mut words = vec!["clawstore".to_owned()];
+    let mut arguments = arguments.peekable();
+    while let Some(argument) = arguments.next() {
+        if REPLACED.contains(&argument.as_str()) {
+            arguments.next();
+        } else if !REPLACED.iter().any(|option| argument.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
+        {
+            words.push(quoted(&argument));
+        }
+    }
+    words.extend(["--seed".to_owned(), seed.to_string(), "--only".to_owned()]);
+    words.push(quoted(&format!("^{}$", regex::escape(name))));
+    words.join(" ")
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Results {
-    path: PathBuf,
     console: Arc<Mutex<Console>>,
     all: Vec<TestResult>,
 }
 
 impl Results {
-    pub(super) fn new(path: &Path, console: &Arc<Mutex<Console>>) -> Self {
-        Self { path: path.to_owned(), console: Arc::clone(console), all: Vec::new() }
+    pub(super) fn new(console: &Arc<Mutex<Console>>) -> Self {
+        Self { console: Arc::clone(console), all: Vec::new() }
     }
 
     pub(super) fn add(&mut self, result: TestResult) {
@@ -103,9 +138,7 @@ impl Results {
             let text = line.text.replace('\n', "\n          ");
             self.say(&format!("        {:9.3} [{}] {text}", line.time, line.server));
         }
-        let name = regex::escape(&result.name).replace('\'', "'\\''");
-        let path = self.path.display();
-        self.say(&format!("      again: clawstore test {path} --seed {} --only '^{name}$'", result.seed));
+        self.say(&format!("      again: {}", repeating(std::env::args().skip(1), result.seed, &result.name)));
     }
 
     fn say(&self, text: &str) {
@@ -125,6 +158,33 @@ impl Results {
             let json = serde_json::to_vec_pretty(&self.all)?;
             std::fs::write(path, json).with_context(|| format!("the report {} cannot be written", path.display()))?;
         }
+        if self.all.iter().any(|result| result.is_unloadable) {
+            return Ok(Exit::Load);
+        }
         Ok(if failed == 0 && passed > 0 { Exit::Success } else { Exit::Failed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_repeated_with_what_it_was_run_with() {
+        let given = [
+            "test",
+            "my specs",
+            "--runs",
+            "8",
+            "--fault",
+            "UpdateAsync:p=0.1:502",
+            "--seed=3",
+            "--profile",
+            "clawblox",
+        ];
+        let again = repeating(given.iter().map(|word| (*word).to_owned()), 6, "it's (a) test");
+        let expected = "clawstore test 'my specs' --fault UpdateAsync:p=0.1:502 --profile clawblox --seed 6 --only \
+                        '^it'\\''s \\(a\\) test$'";
+        assert_eq!(again, expected);
     }
 }

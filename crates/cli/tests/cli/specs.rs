@@ -111,8 +111,14 @@ fn what_does_not_end_or_cannot_be_loaded_fails() {
     let place = Place::new();
     place.script("specs/bad.spec.luau", "return 5");
     let ended = place.ended(&["test", "specs"]);
-    assert!(ended.expect(1).out.contains("a spec returns a function(test)"), "{}", ended.out);
+    assert!(ended.expect(2).out.contains("a spec returns a function(test)"), "{}", ended.out);
     place.ended(&["test", "absent"]).expect(2);
+    // A script of a server: that test fails, the others run.
+    let place = Place::new();
+    place.script("specs/server.luau", "local = 1");
+    place.script("specs/a.spec.luau", "return { a = function(t) t.start('A', 'server.luau') end, b = function() end }");
+    let ended = place.ended(&["test", "specs"]);
+    assert!(ended.expect(1).out.contains("1 passed, 1 failed"), "{}", ended.out);
 }
 
 #[test]
@@ -137,7 +143,7 @@ fn a_game_in_clawblox_style_behaves_under_outage_restart_and_double_join() {
 #[test]
 fn tests_that_prove_nothing_are_refused() {
     let ended = tests("test('a', function() error('first') end) test('a', function() end)", &[]);
-    assert!(ended.expect(1).out.contains("two tests called \"a\""), "{}", ended.out);
+    assert!(ended.expect(2).out.contains("two tests called \"a\""), "{}", ended.out);
     let ended = tests("test('a', function(t) t.kill('nobody') end)", &[]);
     assert!(ended.expect(1).out.contains("there is no server nobody"), "{}", ended.out);
     tests("test('a', function(t) t.join('nobody', 1) end)", &[]).expect(1);
