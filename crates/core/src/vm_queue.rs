@@ -140,9 +140,13 @@ pub struct Detached<H> {
 }
 
 impl<H> Detached<H> {
-    /// Runs the update `from` and every later one again, on `head`, and returns their new results.
+    /// Runs the update `from` and every later one again, on `head`, and returns their new results. None if `from` has ended
+    /// here: those after it may be on their way to be accepted as they are, so that none of them may end here as failed.
     pub fn rerun(&mut self, from: u64, mut head: Head, transform: &mut impl Transform<Handle = H>) -> Vec<Rerun> {
         let (kind, mut reruns) = (self.key.store.kind, Vec::new());
+        if self.view.calls.iter().all(|call| call.writer.op != from) {
+            return reruns;
+        }
         for call in self.view.calls.iter().filter(|call| call.writer.op >= from) {
             match &call.call {
                 Call::Plain(request) => head = head.after(kind, call.writer, request, call.at).unwrap_or(head),
