@@ -1,10 +1,11 @@
 //! The storage seam: what a backend must do, one call per batch.
 //!
 //! Owns: the role traits, the batch and its outcome, leases as they are asked for and given, and the kinds of failure with
-//! what each asks of the caller; lists are in `scan`. Does not own: SQL, connections, retries (`lane`), who should own what
+//! what each asks of the caller; lists are in `scan`, whole games in `games`. Does not own: SQL, connections, retries (`lane`), who should own what
 //! (`lease`), caches.
 //! Implemented by the Postgres and SQLite backends and by the memory backend of the test kit; `Backend` is all roles.
 
+mod games;
 mod scan;
 
 use std::fmt;
@@ -12,7 +13,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use scan::{ScanEntries, SortedItem, SortedQuery, VersionInfo, VersionQuery};
+pub use games::{Deletion, ExpireHistory, ManageGames, Restoration, Snapshot, StoreCutoff, Sweep};
+pub use scan::{
+    BEHIND_ANY_NAME, Kept, KeyItem, KeyPlace, KeyRange, ScanEntries, SortedItem, SortedQuery, StoreInfo, StoresQuery,
+    VersionInfo, VersionQuery,
+};
 
 use crate::entry::Entry;
 use crate::entry_key::EntryKey;
@@ -69,7 +74,7 @@ pub trait CarryMessages: Send + Sync {
 }
 
 /// All roles of a storage backend.
-pub trait Backend: ReadEntries + CommitBatches + ScanEntries + fmt::Debug {
+pub trait Backend: ReadEntries + CommitBatches + ScanEntries + ExpireHistory + ManageGames + fmt::Debug {
     /// Leases, if several processes may share the store; `None` if whoever opened it owns every key.
     fn leases(&self) -> Option<&dyn HoldLeases> {
         None
@@ -193,12 +198,24 @@ pub struct BatchRow {
     pub fence: Fence,
     /// The revision that must be stored now (0: none); else the row is [`RowOutcome::Fenced`] (I5).
     pub base: u64,
-    /// Copy the stored revision to the versions before it is overwritten.
-    pub keep_previous: bool,
+    /// Is the stored revision copied to the versions before it is overwritten?
+    pub previous: Previous,
     /// Revisions between base and entry that become versions too, oldest first.
     pub kept: Vec<Arc<Entry>>,
     /// The state to write. Its revision is greater than `base`.
     pub entry: Arc<Entry>,
+}
+
+/// What becomes of the revision that a write supersedes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Previous {
+    /// It is not kept, unless a snapshot of the game wants it: [`ManageGames::take_snapshot`].
+    #[default]
+    Overwritten,
+    /// It becomes a version.
+    Kept,
+    /// It is gone for good, snapshot or not: its removal was asked for (`RemoveVersionAsync`).
+    Erased,
 }
 
 /// What became of one row of a batch that committed.

@@ -1,55 +1,37 @@
-//! What a call costs, for admission to charge.
+//! What a call costs, and which calls may start now (spec §6).
 //!
-//! Owns: which request types a call counts against (spec §6.3) and how many bytes of memory it holds until it is
-//! settled. Does not own: rates and queues (they come with the limit profiles), nor the permits themselves
-//! (`actors/admission`).
+//! Owns: which request types a call counts against (spec §6.3) and how many bytes of memory it holds until it is settled; the
+//! budgets of one server and its four queues (`server_budgets`, `queues`); what all servers of a game share (`game_rates`);
+//! the errors of what is dropped (`throttle`). Does not own: the calls that wait, and starting them (`lua-bindings`), the
+//! permits (`actors/admission`).
+
+mod bucket;
+mod game_rates;
+mod queues;
+mod request_type;
+mod server_budgets;
+mod throttle;
+
+#[cfg(test)]
+mod tests;
+
+pub use game_rates::GameRates;
+pub use queues::{Asked, Entered, Queues, Room};
+pub use request_type::{BudgetType, RequestType};
+pub use server_budgets::ServerBudgets;
+pub use throttle::Throttle;
 
 use crate::entry_key::StoreKind;
 use crate::limits::CALL_OVERHEAD_BYTES;
 use crate::ops::Request;
 
-/// The request types that calls are charged as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RequestType {
-    /// `GetAsync`, `GetVersionAsync`, and the read half of `UpdateAsync`.
-    StandardRead,
-    /// `SetAsync`, `IncrementAsync`, and the write half of `UpdateAsync`.
-    StandardWrite,
-    /// `ListVersionsAsync`, once a page.
-    StandardList,
-    /// `RemoveAsync`.
-    StandardRemove,
-    /// As [`Self::StandardRead`], in ordered stores.
-    OrderedRead,
-    /// As [`Self::StandardWrite`], in ordered stores.
-    OrderedWrite,
-    /// `GetSortedAsync`, once a page.
-    OrderedList,
-    /// As [`Self::StandardRemove`], in ordered stores.
-    OrderedRemove,
-}
-
-impl RequestType {
-    /// The name of Roblox's enum item, and the label in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::StandardRead => "StandardRead",
-            Self::StandardWrite => "StandardWrite",
-            Self::StandardList => "StandardList",
-            Self::StandardRemove => "StandardRemove",
-            Self::OrderedRead => "OrderedRead",
-            Self::OrderedWrite => "OrderedWrite",
-            Self::OrderedList => "OrderedList",
-            Self::OrderedRemove => "OrderedRemove",
-        }
-    }
-}
-
 /// What admission charges for one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charge {
-    /// One request of each of these types.
+    /// Requests of each of these types.
     pub requests: &'static [RequestType],
+    /// So many of each.
+    pub count: u32,
     /// Bytes held from admission until the call is settled (A7).
     pub bytes: usize,
 }
@@ -62,19 +44,35 @@ impl Charge {
             (StoreKind::Standard, Request::Get) => &[StandardRead],
             (StoreKind::Standard, Request::Set(_) | Request::Increment(_)) => &[StandardWrite],
             (StoreKind::Standard, Request::Update(_)) => &[StandardRead, StandardWrite],
-            (StoreKind::Standard, Request::Remove) => &[StandardRemove],
+            // The deprecated type of its own has no modern one: it is a removal.
+            (StoreKind::Standard, Request::Remove | Request::RemoveVersion(_)) => &[StandardRemove],
             (StoreKind::Ordered, Request::Get) => &[OrderedRead],
             (StoreKind::Ordered, Request::Set(_) | Request::Increment(_)) => &[OrderedWrite],
             (StoreKind::Ordered, Request::Update(_)) => &[OrderedRead, OrderedWrite],
-            (StoreKind::Ordered, Request::Remove) => &[OrderedRemove],
+            (StoreKind::Ordered, Request::Remove | Request::RemoveVersion(_)) => &[OrderedRemove],
         };
-        Self { requests, bytes: CALL_OVERHEAD_BYTES + request.payload_bytes() }
+        Self { requests, count: 1, bytes: CALL_OVERHEAD_BYTES + request.payload_bytes() }
     }
 
-    /// The cost of `GetVersionAsync`.
-    pub const VERSION: Self = Self { requests: &[RequestType::StandardRead], bytes: CALL_OVERHEAD_BYTES };
-    /// The cost of a page of `ListVersionsAsync`.
-    pub const VERSIONS: Self = Self { requests: &[RequestType::StandardList], bytes: CALL_OVERHEAD_BYTES };
+    /// The cost of `GetVersionAsync` and `GetVersionAtTimeAsync`.
+    pub const VERSION: Self = Self::plain(&[RequestType::StandardRead]);
+    /// The cost of a page of versions, keys or stores.
+    pub const LIST: Self = Self::plain(&[RequestType::StandardList]);
     /// The cost of a page of `GetSortedAsync`.
-    pub const SORTED: Self = Self { requests: &[RequestType::OrderedList], bytes: CALL_OVERHEAD_BYTES };
+    pub const SORTED: Self = Self::plain(&[RequestType::OrderedList]);
+
+    /// The cost of `BatchGetAsync` of so many keys (spec §3.3).
+    pub fn batch(keys: usize) -> Self {
+        let count = u32::try_from(keys).unwrap_or(u32::MAX);
+        Self { requests: &[RequestType::OrderedRead], count, bytes: CALL_OVERHEAD_BYTES.saturating_mul(keys.max(1)) }
+    }
+
+    /// Does it write, or take away?
+    pub fn is_write(&self) -> bool {
+        self.requests.iter().any(|request| request.is_write())
+    }
+
+    const fn plain(requests: &'static [RequestType]) -> Self {
+        Self { requests, count: 1, bytes: CALL_OVERHEAD_BYTES }
+    }
 }

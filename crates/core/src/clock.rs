@@ -9,6 +9,8 @@ use std::time::Duration;
 /// 100-nanosecond ticks from 0001-01-01 to 1970-01-01, the epoch of version ids (spec §2.7).
 const DOTNET_EPOCH_TICKS: u64 = 621_355_968_000_000_000;
 
+const TICKS_PER_DAY: u64 = 86_400 * 10_000_000;
+
 /// Wall time: 100-nanosecond ticks since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
@@ -57,6 +59,21 @@ impl Timestamp {
         self.0 / (3_600 * 10_000_000)
     }
 
+    /// This many days of 24 hours earlier; the epoch if that is before it.
+    pub const fn days_before(self, days: u16) -> Self {
+        Self(self.0.saturating_sub(days as u64 * TICKS_PER_DAY))
+    }
+
+    /// The UTC day, counted from the Unix epoch.
+    pub const fn day(self) -> u64 {
+        self.0 / TICKS_PER_DAY
+    }
+
+    /// This much later.
+    pub fn later(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos() / 100).unwrap_or(u64::MAX)))
+    }
+
     /// The next tick: times of one key's versions never stand still (`decisions.md` 12).
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -92,4 +109,32 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn wall(&self) -> Timestamp;
     /// Elapsed time, for deadlines and cache ages.
     fn now(&self) -> Moment;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_is_cut_into_days_hours_and_ticks() {
+        let day = 86_400_000;
+        let at = Timestamp::from_unix_ms(3 * day + 2 * 3_600_000 + 5);
+        assert_eq!((at.day(), at.hour(), at.unix_ms()), (3, 74, 3 * day + 2 * 3_600_000 + 5));
+        assert_eq!(at.next().ticks(), at.ticks() + 1);
+        assert_eq!(Timestamp::from_unix_ms(day).day(), 1);
+        assert_eq!(Timestamp::from_ticks(day * 10_000 - 1).day(), 0);
+        assert_eq!(at.days_before(2), Timestamp::from_unix_ms(day + 2 * 3_600_000 + 5));
+        assert_eq!(at.days_before(4), Timestamp::default(), "there is nothing before the epoch");
+        assert_eq!(at.later(Duration::from_micros(25)).ticks(), at.ticks() + 250);
+        assert_eq!(at.later(Duration::MAX).ticks(), u64::MAX);
+        assert_eq!(Timestamp::end_of_unix_ms(7).next(), Timestamp::from_unix_ms(8));
+        assert_eq!(Timestamp::from_dotnet_ticks(at.dotnet_ticks()), Some(at));
+        assert_eq!(Timestamp::from_dotnet_ticks(DOTNET_EPOCH_TICKS - 1), None);
+    }
+
+    #[test]
+    fn elapsed_time_never_runs_backwards() {
+        let (early, late) = (Moment::default(), Moment::default() + Duration::from_secs(2));
+        assert_eq!((late.since(early), early.since(late)), (Duration::from_secs(2), Duration::ZERO));
+    }
 }

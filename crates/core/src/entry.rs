@@ -9,6 +9,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::limits::HISTORY_DAYS_MAX;
 use crate::value::Value;
 
 /// What a write may pass beside the value. Omitted means cleared (spec §2.3.2).
@@ -40,8 +41,13 @@ impl Entry {
     #[must_use]
     pub fn successor(&self, value: Option<Value>, attributes: Attributes, at: Timestamp) -> Self {
         let updated = if self.revision == 0 { at } else { at.max(self.updated.next()) };
-        let created = if self.revision == 0 { updated } else { self.created };
+        let created = if self.revision == 0 || self.is_expired(updated) { updated } else { self.created };
         Self { revision: self.revision + 1, created, updated, value, attributes }
+    }
+
+    /// It is a tombstone that is not kept any more, whether or not it is deleted yet: the key counts as never written.
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        self.value.is_none() && self.updated < now.days_before(HISTORY_DAYS_MAX)
     }
 
     /// The version id that scripts see.
@@ -128,6 +134,24 @@ mod tests {
         for text in bad {
             assert_eq!(text.parse::<VersionId>(), Err(ParseVersionIdError(text.clone())));
         }
+    }
+
+    #[test]
+    fn its_bytes_are_those_of_all_its_parts() {
+        let attributes = Attributes { user_ids: vec![7, 8, 9], metadata: r#"{"a":1}"#.into() };
+        let entry = Entry { value: Value::new("[1,2]").ok(), attributes, ..Entry::default() };
+        assert_eq!(entry.payload_bytes(), 5 + 7 + 24);
+        assert_eq!(Entry::default().payload_bytes(), 0);
+    }
+
+    #[test]
+    fn a_key_is_created_anew_when_its_tombstone_is_not_kept_any_more() {
+        let day = |number: u64| Timestamp::from_unix_ms(number * 86_400_000);
+        let removed = Entry { revision: 2, created: day(1), updated: day(2), ..Entry::default() };
+        let created = |at| removed.successor(Some(Value::integer(1)), Attributes::default(), at).created;
+        assert_eq!((created(day(32)), created(day(32).next())), (day(1), day(32).next()));
+        let live = Entry { value: Some(Value::integer(1)), ..removed };
+        assert_eq!(live.successor(None, Attributes::default(), day(99)).created, day(1));
     }
 
     #[test]

@@ -188,6 +188,9 @@ mod tests {
         assert_eq!(open(&[b'n'; 51], b"s"), Err("DataStore name is too long".into()));
         assert_eq!(open(b"n", b""), Err("DataStore scope can't be empty string".into()));
         assert_eq!(open(b"n", &[b's'; 51]), Err("DataStore scope is too long".into()));
+        assert_eq!(open(b"n\0", b"s"), Err("DataStore name can't contain a NUL character".into()));
+        assert_eq!(open(b"n", b"\xff"), Err("DataStore scope must be valid UTF-8".into()));
+        assert_eq!(EntryKey::new(&store(), b"k").expect("legal").to_string(), "Coins/global/k");
     }
 
     #[test]
@@ -200,5 +203,14 @@ mod tests {
         for text in ["0", "9007199254740992", "", "abc", "67e5504410b1426f9247bb680e5fe0c8"] {
             assert!(text.parse::<GameId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_game_with_a_uuid_has_a_number_of_both_its_halves() {
+        // Stable: libraries keep it.
+        let number = |text: &str| text.parse::<GameId>().expect(text).number();
+        assert_eq!(number("67e55044-10b1-426f-9247-bb680e5fe0c8"), 821524683465383);
+        assert_eq!(number("00000000-0000-0007-0000-000000000002"), 5);
+        assert_eq!(number("00000000-0000-0003-0000-000000000003"), 1, "never 0");
     }
 }

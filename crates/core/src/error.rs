@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::budget::RequestType;
+pub use crate::budget::Throttle;
 use crate::memory_store::MemoryStatus;
 
 /// What is known about the effect of a failed call.
@@ -40,8 +42,8 @@ pub enum ErrorCode {
     PageSizeLesser,
     /// 107
     MinMaxOrderInvalid,
-    /// 301 to 306: dropped, because the queue of throttled requests was full.
-    Throttled(Throttle),
+    /// 301 to 306, or a name: dropped, because there was no budget of this type and the queue was full (spec §6.7).
+    Throttled(Throttle, RequestType),
     /// 401
     DataModelNoAccess,
     /// 403
@@ -62,6 +64,16 @@ pub enum ErrorCode {
     Argument,
     /// A failure of a memory store: these have names and no numbers (spec §7.1).
     Memory(MemoryStatus),
+    /// A time that `GetVersionAtTimeAsync` does not take: a name and no number (spec §5.2).
+    InvalidTimestamp,
+    /// 502: a cursor that is not one of the list (spec §5.3).
+    InvalidExclusiveStartKey,
+    /// 502: the data of the game is deleted (spec §5.3).
+    DatastoreDeleted,
+    /// 502: too many bytes of one key in a minute (spec §5.3, §6.8).
+    KeyThrottled,
+    /// 502: too many requests of this type in a minute, of all servers of the game (spec §5.3, §6.2).
+    ExperienceThrottled(RequestType),
 }
 
 impl ErrorCode {
@@ -75,16 +87,20 @@ impl ErrorCode {
             Self::ValueTooLarge => 105,
             Self::MaxValueInvalid | Self::MinValueInvalid | Self::PageSizeGreater | Self::PageSizeLesser => 106,
             Self::MinMaxOrderInvalid => 107,
-            Self::Throttled(throttle) => throttle.number(),
+            Self::Throttled(throttle, _) => return throttle.number(),
             Self::DataModelNoAccess => 401,
             Self::StudioAccessToApisNotAllowed => 403,
             Self::ResponseMalformed => 501,
-            Self::RequestRejected => 502,
+            Self::RequestRejected
+            | Self::InvalidExclusiveStartKey
+            | Self::DatastoreDeleted
+            | Self::KeyThrottled
+            | Self::ExperienceThrottled(_) => 502,
             Self::AttributeSizeTooLarge => 511,
             Self::UserIdLimitExceeded => 512,
             Self::AttributeFormatError => 513,
             Self::ParameterNotAllowed => 517,
-            Self::Argument | Self::Memory(_) => return None,
+            Self::Argument | Self::Memory(_) | Self::InvalidTimestamp => return None,
         })
     }
 
@@ -101,7 +117,7 @@ impl ErrorCode {
             Self::PageSizeGreater => "PageSizeGreater",
             Self::PageSizeLesser => "PageSizeLesser",
             Self::MinMaxOrderInvalid => "MinMaxOrderInvalid",
-            Self::Throttled(throttle) => throttle.name(),
+            Self::Throttled(_, by) => by.server_throttled(),
             Self::DataModelNoAccess => "DataModelNoAccess",
             Self::StudioAccessToApisNotAllowed => "StudioAccessToApisNotAllowed",
             Self::ResponseMalformed => "InternalError",
@@ -112,7 +128,18 @@ impl ErrorCode {
             Self::ParameterNotAllowed => "ParameterNotAllowed",
             Self::Argument => "InvalidArgument",
             Self::Memory(status) => status.name(),
+            Self::InvalidTimestamp => "InvalidTimestamp",
+            Self::InvalidExclusiveStartKey => "InvalidExclusiveStartKey",
+            Self::DatastoreDeleted => "DatastoreDeleted",
+            Self::KeyThrottled => "KeyThrottled",
+            Self::ExperienceThrottled(by) => by.experience_throttled(),
         }
+    }
+
+    /// What the store itself refuses, by the name that it gives it (spec §5.3), in the form of 502.
+    pub fn rejected(self, message: impl fmt::Display) -> CallError {
+        let name = self.name();
+        self.error(format_args!("API Services rejected request with error. {name}: {message} (not applied)"))
     }
 
     /// An error of this code that was surely not applied.
@@ -122,40 +149,6 @@ impl ErrorCode {
             None => message.to_string(),
         };
         CallError { code: self, outcome: Outcome::Fail, text: text.into() }
-    }
-}
-
-/// Calls with a throttle error of their own (spec §5.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Throttle {
-    /// 301
-    Get,
-    /// 302
-    Set,
-    /// 303
-    Increment,
-    /// 304
-    Update,
-    /// 305
-    GetSorted,
-    /// 306
-    Remove,
-}
-
-impl Throttle {
-    const fn number(self) -> u16 {
-        301 + self as u16
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GetAsyncThrottle",
-            Self::Set => "SetAsyncThrottle",
-            Self::Increment => "IncreAsyncThrottle",
-            Self::Update => "UpdateAsyncThrottle",
-            Self::GetSorted => "GetSortedThrottle",
-            Self::Remove => "RemoveAsyncThrottle",
-        }
     }
 }
 
@@ -214,6 +207,22 @@ impl CallError {
     /// The VM or game that asked is gone.
     pub fn abandoned() -> Self {
         Self::unavailable("The server that made the request has closed.")
+    }
+
+    /// One key takes more than it may (spec §6.8).
+    pub fn key_throttled() -> Self {
+        ErrorCode::KeyThrottled.rejected("The request rate of this key exceeds the allowed maximum.")
+    }
+
+    /// The game makes more requests of this type than it may (spec §6.2).
+    pub fn experience_throttled(by: RequestType) -> Self {
+        let text = format_args!("{} request throttled by experience limits.", by.name());
+        ErrorCode::ExperienceThrottled(by).rejected(text)
+    }
+
+    /// The data of the game is marked as deleted.
+    pub fn deleted() -> Self {
+        ErrorCode::DatastoreDeleted.rejected("The data of this game is deleted. It can be restored until it is purged.")
     }
 
     /// The game is closing (spec §5.2).

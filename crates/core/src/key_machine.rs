@@ -26,7 +26,7 @@ use std::sync::Arc;
 use held::{Held, Turn};
 pub use messages::{Base, Caller, Effect, Head, Input, Item, Op, Owned, Rerun, VmId, Writer};
 
-use crate::backend::Fence;
+use crate::backend::{Fence, Previous};
 use crate::clock::Moment;
 use crate::entry::Entry;
 use crate::entry_key::StoreKind;
@@ -203,9 +203,17 @@ impl<C: Caller> KeyMachine<C> {
 
     fn write(&mut self, op: Box<Op<C>>, entry: Arc<Entry>, reply: Reply, out: &mut Vec<Effect<C>>) {
         assert_eq!(entry.revision, self.head.entry.revision + 1, "A4: revisions grow by one");
-        let keep_previous = self.retention.keeps(self.kind, &self.head.entry, &entry);
+        // A tombstone that is not kept any more comes back as no version either: it may be deleted at any time.
+        let is_gone = self.head.entry.is_expired(entry.updated);
+        let previous = if is_gone || matches!(op.request, Request::RemoveVersion(_)) {
+            Previous::Erased
+        } else if self.retention.keeps(self.kind, &self.head.entry, &entry) {
+            Previous::Kept
+        } else {
+            Previous::Overwritten
+        };
         self.head = Head { entry: Arc::clone(&entry), writer: Some(op.writer) };
-        out.push(Effect::Submit(Item::Write { op, entry, fence: self.fence, reply, keep_previous }));
+        out.push(Effect::Submit(Item::Write { op, entry, fence: self.fence, reply, previous }));
     }
 
     /// Answers with what the head shows: at once if it is durable, else behind it (I4).

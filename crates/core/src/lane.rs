@@ -225,7 +225,7 @@ fn digest(rows: &[BatchRow]) -> u64 {
     let mut hasher = FixedState::default().build_hasher();
     for row in rows {
         row.key.hash(&mut hasher);
-        (row.fence, row.base, row.keep_previous, row.entry.revision, row.entry.updated).hash(&mut hasher);
+        (row.fence, row.base, row.previous, row.entry.revision, row.entry.updated).hash(&mut hasher);
         row.entry.value.as_ref().map(|value| value.json()).hash(&mut hasher);
         for kept in &row.kept {
             kept.revision.hash(&mut hasher);

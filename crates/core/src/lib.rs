@@ -28,9 +28,15 @@ pub mod versioning;
 
 pub mod error;
 
+pub mod cursor;
+
+pub mod listing;
+
 pub mod look;
 
 pub mod ops;
+
+pub mod window;
 
 pub mod budget;
 

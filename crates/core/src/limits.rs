@@ -8,10 +8,35 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Limits {
     /// None.
-    #[default]
     Off,
-    /// Those that Roblox documents (spec §6, §7).
+    /// No fixed rates: each game has its share while there is not enough for all.
+    #[default]
+    Fair,
+    /// Those that Roblox documents as of August 2026 (spec §6, §7).
     Roblox,
+    /// A number of requests a minute of each key and of each game, and Roblox's quotas of memory stores and messages.
+    RobloxClassic,
+}
+
+impl Limits {
+    /// The names of all profiles, for messages.
+    pub const NAMES: &str = "`off`, `fair`, `roblox` (or `roblox-2026-08`) or `roblox-classic`";
+
+    /// The profile of this name in settings.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "off" => Self::Off,
+            "fair" => Self::Fair,
+            "roblox" | "roblox-2026-08" => Self::Roblox,
+            "roblox-classic" => Self::RobloxClassic,
+            _ => return None,
+        })
+    }
+
+    /// Are there fixed rates and quotas?
+    pub const fn are_fixed(self) -> bool {
+        matches!(self, Self::Roblox | Self::RobloxClassic)
+    }
 }
 
 /// Longest store name, scope or key (spec §6.1; counted in bytes, spec §1.1).
@@ -33,6 +58,31 @@ pub const SORTED_PAGE_MAX: usize = 100;
 pub const SORTED_PAGE_DEFAULT: usize = 50;
 /// Items of one page of `ListVersionsAsync`, at most and by default (spec §2.10).
 pub const VERSIONS_PAGE_MAX: usize = 1_024;
+/// Items of one page of `ListKeysAsync`, at most (Open Cloud's cap, spec §2.10).
+pub const KEYS_PAGE_MAX: usize = 256;
+/// Items of one page of `ListKeysAsync` by default (spec §2.10).
+pub const KEYS_PAGE_DEFAULT: usize = 50;
+/// Keys that one page of `ListKeysAsync` looks at, at most, if removed ones are left out (spec §2.10).
+pub const KEYS_EXAMINED_MAX: usize = 512;
+/// Items of one page of `ListDataStoresAsync`, at most: as of keys.
+pub const STORES_PAGE_MAX: usize = 256;
+/// Items of one page of `ListDataStoresAsync` by default (spec §2.10).
+pub const STORES_PAGE_DEFAULT: usize = 32;
+/// Keys of one `BatchGetAsync`, at most (spec §3.3).
+pub const BATCH_GET_KEYS_MAX: usize = 100;
+
+/// Days for which superseded versions and tombstones are kept, at most and by default (spec §2.7).
+pub const HISTORY_DAYS_MAX: u16 = 30;
+/// Rows deleted in one step of expiry, so that no step is noticed (`decisions.md` 11).
+pub const SWEEP_ROWS: usize = 1_000;
+/// How often history that is not kept any more is looked for.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// What was written this long after a snapshot still counts as written before it: clocks of servers differ.
+pub const SNAPSHOT_SKEW: Duration = Duration::from_secs(5);
+/// How far ahead of the clock `GetVersionAtTimeAsync` may ask (spec §2.1).
+pub const VERSION_TIME_AHEAD: Duration = Duration::from_secs(600);
+/// A game that is deleted can be restored for at least this many days.
+pub const GAME_RESTORE_DAYS: u16 = 30;
 
 /// Most rows of one batch, kept versions counted (`decisions.md` 5).
 pub const BATCH_ROWS_MAX: usize = 1_024;
@@ -73,6 +123,25 @@ pub const TRANSFORM_CPU: Duration = Duration::from_secs(1);
 pub const IDLE_BEFORE_PASSIVATION: Duration = Duration::from_secs(60);
 /// How long a value read without ownership may be served again (spec §2.9).
 pub const READ_CACHE_TTL: Duration = Duration::from_secs(4);
+
+/// Requests that one of a server's four queues holds, with fixed rates (spec §6.7).
+pub const QUEUED_REQUESTS_MAX: usize = 30;
+/// Requests of one server that may wait for their share, with [`Limits::Fair`] (`decisions.md` 14).
+pub const QUEUED_FAIRLY_MAX: usize = 4_096;
+/// How often a server that has requests in its queues counts its players again.
+pub const QUEUE_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Minutes for which unused budget is kept (spec §6.4: as mocks do).
+pub const BUDGET_MINUTES: u64 = 3;
+/// Seconds' worth of the base limit that a server has at least when it closes (spec §6.4: as mocks do).
+pub const BUDGET_AT_CLOSE_SECONDS: u64 = 150;
+/// KB that may be read of one key in a minute (spec §6.8: 25 MB).
+pub const KEY_READ_KB_PER_MINUTE: u32 = 25 * 1_024;
+/// KB that may be written of one key in a minute (spec §6.8: 4 MB).
+pub const KEY_WRITE_KB_PER_MINUTE: u32 = 4 * 1_024;
+/// Requests a minute of one key, with [`Limits::RobloxClassic`] (`decisions.md` 22).
+pub const CLASSIC_KEY_REQUESTS_PER_MINUTE: u32 = 60;
+/// Requests a minute of one game, with [`Limits::RobloxClassic`] (`decisions.md` 22).
+pub const CLASSIC_GAME_REQUESTS_PER_MINUTE: u32 = 100_000;
 
 /// Lost races after which a VM is offered an exclusive turn on a key (`decisions.md` 8).
 pub const RACES_BEFORE_TURN: u32 = 3;
@@ -134,11 +203,11 @@ pub const MEMORY_RANGE_MAX: usize = 200;
 pub const MEMORY_READ_MAX: usize = 100;
 /// How long what was read from a queue is hidden, if the script does not say (spec §7.1).
 pub const MEMORY_INVISIBLE_SECONDS: i64 = 30;
-/// Bytes that a game may keep, with [`Limits::Roblox`]: at least, and for each user (spec §7.1: 64 KB and 1.2 KB).
+/// Bytes that a game may keep, with fixed rates: at least, and for each user (spec §7.1: 64 KB and 1.2 KB).
 pub const MEMORY_QUOTA_BYTES: (usize, usize) = (64 * 1024, 1_229);
 /// A quota shrinks only after its users have been gone for this long (spec §7.1: 8 days).
 pub const MEMORY_QUOTA_LOOK_BACK: Duration = Duration::from_secs(8 * 24 * 3_600);
-/// Request units a minute, with [`Limits::Roblox`]: at least, and for each user (spec §7.1).
+/// Request units a minute, with fixed rates: at least, and for each user (spec §7.1).
 pub const MEMORY_UNITS_PER_MINUTE: (u64, u64) = (1_000, 120);
 /// Bytes that the memory stores of one game may take in a process, whatever the limits: a ceiling of our own, so that one
 /// game cannot take the memory of all.

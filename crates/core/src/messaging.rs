@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use rates::{MessageRates, Window};
+pub use rates::MessageRates;
 pub use wire::{Arrivals, BadPayload, Carried, PAYLOAD_BYTES_MAX, Publisher, pack};
 
 use crate::clock::Timestamp;

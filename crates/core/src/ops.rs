@@ -6,6 +6,7 @@
 pub mod get;
 pub mod increment;
 pub mod remove;
+mod remove_version;
 pub mod set;
 pub mod update;
 
@@ -15,12 +16,13 @@ pub use increment::Increment;
 pub use set::Set;
 pub use update::Update;
 
-use crate::backend::{SortedItem, VersionInfo};
+use crate::backend::{KeyItem, KeyPlace, SortedItem, StoreInfo, VersionInfo};
 use crate::clock::Timestamp;
-use crate::entry::{Attributes, Entry};
+use crate::entry::{Attributes, Entry, VersionId};
 use crate::entry_key::StoreKind;
 use crate::error::{CallError, ErrorCode};
 use crate::limits::{METADATA_BYTES_MAX, USER_IDS_MAX};
+pub use crate::listing::Page;
 pub use crate::look::Look;
 use crate::memory_store::MemoryReply;
 use crate::ordered;
@@ -38,6 +40,8 @@ pub enum Request {
     Increment(Increment),
     /// `RemoveAsync`.
     Remove,
+    /// `RemoveVersionAsync`, of a version that may be the newest.
+    RemoveVersion(VersionId),
 }
 
 /// What a call that succeeded returns.
@@ -55,6 +59,12 @@ pub enum Reply {
     Versions(Vec<VersionInfo>),
     /// `GetSortedAsync`: a page.
     Sorted(Vec<SortedItem>),
+    /// `BatchGetAsync`: an entry per key, in order.
+    Entries(Vec<Arc<Entry>>),
+    /// `ListKeysAsync`: a page.
+    Keys(Page<KeyItem, KeyPlace>),
+    /// `ListDataStoresAsync`: a page.
+    Stores(Page<StoreInfo, Arc<str>>),
 }
 
 /// How a call ended. An error carries its outcome class.
@@ -90,7 +100,7 @@ impl Request {
     /// argument error for a delta that can never fit.
     pub fn validate(&self, kind: StoreKind) -> Result<(), CallError> {
         match self {
-            Self::Get | Self::Remove => Ok(()),
+            Self::Get | Self::Remove | Self::RemoveVersion(_) => Ok(()),
             Self::Set(set) => set.validate(kind),
             Self::Update(update) => update.validate(kind),
             Self::Increment(increment) => increment.validate(kind),
@@ -109,13 +119,14 @@ impl Request {
             Self::Update(update) => Ok(update.apply(head, at)),
             Self::Increment(increment) => increment.apply(kind, head, at),
             Self::Remove => Ok(remove::apply(head, at)),
+            Self::RemoveVersion(id) => Ok(remove_version::apply(*id, head, at)),
         }
     }
 
     /// Bytes that the call brings along.
     pub fn payload_bytes(&self) -> usize {
         match self {
-            Self::Get | Self::Remove => 0,
+            Self::Get | Self::Remove | Self::RemoveVersion(_) => 0,
             Self::Set(set) => set.value.json().len() + set.attributes.metadata.len(),
             Self::Update(update) => update.payload_bytes(),
             Self::Increment(increment) => increment.attributes.metadata.len(),

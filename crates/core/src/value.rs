@@ -61,6 +61,13 @@ mod tests {
     }
 
     #[test]
+    fn the_text_stays_as_it_was_accepted() {
+        let value = Value::new(r#"{"a": 1.0}"#).expect("short");
+        assert_eq!((value.json(), &value.bytes()[..]), (&br#"{"a": 1.0}"#[..], &br#"{"a": 1.0}"#[..]));
+        assert_eq!(Value::integer(-7).json(), b"-7");
+    }
+
+    #[test]
     fn integers_only() {
         let read = |json: &str| Value::new(json.to_owned()).expect("short").as_integer();
         assert_eq!(read("41"), Some(41));

@@ -217,5 +217,17 @@ mod tests {
         assert!(queue.foresee(&key, || None).is_none(), "nothing unanswered: the published head counts again");
     }
 
+    #[test]
+    fn an_ask_for_a_call_that_has_ended_runs_nothing() {
+        let key = EntryKey::new(&Arc::new(StoreId::global(GameId::Number(1))), b"k").expect("legal");
+        let (mut queue, mut transform) = (VmQueue::default(), AddOne(0));
+        let writer = Writer { vm: VmId(1), op: 1 };
+        queue.push_update(&key, writer, Timestamp::default(), (), &Update::NOT_RUN, None);
+        let mut detached = queue.detach(&key).expect("a call is open");
+        let head = || Head::stored(Arc::new(Entry::default()));
+        assert_eq!(detached.rerun(0, head(), &mut transform), [], "call 1 may be accepted as it is");
+        assert_eq!((transform.0, detached.rerun(1, head(), &mut transform).len()), (0, 1));
+    }
+
     use crate::entry::Entry;
 }

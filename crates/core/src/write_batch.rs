@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use crate::backend::{BatchRow, Fence, RowOutcome};
+use crate::backend::{BatchRow, Fence, Previous, RowOutcome};
 use crate::clock::Moment;
 use crate::entry::Entry;
 use crate::entry_key::EntryKey;
@@ -335,8 +335,8 @@ fn take_row<C>(
     let mut row: Option<BatchRow> = None;
     let (mut cost_rows, mut kept_bytes) = (0, 0);
     while let Some(item) = queue.pending.front() {
-        if let Item::Write { entry, fence, keep_previous, .. } = item {
-            let keeps = row.as_ref().filter(|_| *keep_previous).map(|row| Arc::clone(&row.entry));
+        if let Item::Write { entry, fence, previous, .. } = item {
+            let keeps = row.as_ref().filter(|_| *previous == Previous::Kept).map(|row| Arc::clone(&row.entry));
             let next_kept = kept_bytes + keeps.as_ref().map_or(0, |old| old.payload_bytes());
             let next_rows = cost_rows + usize::from(row.is_none()) + usize::from(keeps.is_some());
             let alone = first && row.is_none();
@@ -346,7 +346,7 @@ fn take_row<C>(
             }
             (cost_rows, kept_bytes) = (next_rows, next_kept);
             match &mut row {
-                None => row = Some(first_row(key, *fence, entry, *keep_previous)),
+                None => row = Some(first_row(key, *fence, entry, *previous)),
                 Some(row) => {
                     debug_assert_eq!(row.fence, *fence, "I8: a key is acquired only when nothing of it is here");
                     row.kept.extend(keeps);
@@ -361,9 +361,9 @@ fn take_row<C>(
     Some((row, (cost_rows.max(1), bytes.max(1))))
 }
 
-fn first_row(key: &EntryKey, fence: Fence, entry: &Arc<Entry>, keep_previous: bool) -> BatchRow {
+fn first_row(key: &EntryKey, fence: Fence, entry: &Arc<Entry>, previous: Previous) -> BatchRow {
     let (key, base, entry) = (key.clone(), entry.revision - 1, Arc::clone(entry));
-    BatchRow { key, fence, base, keep_previous, kept: Vec::new(), entry }
+    BatchRow { key, fence, base, previous, kept: Vec::new(), entry }
 }
 
 #[cfg(test)]

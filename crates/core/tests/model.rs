@@ -15,6 +15,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3usize).prop_map(Step::Cancel),
         3 => (0..3usize).prop_map(Step::Set),
         2 => (0..3usize).prop_map(Step::PoisonSet),
+        1 => (0..3usize).prop_map(Step::Erase),
         3 => (0..3usize).prop_map(Step::Get),
         12 => Just(Step::DeliverToMachine),
         12 => Just(Step::DeliverToFlusher),

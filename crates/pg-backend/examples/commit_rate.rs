@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clawstore_core::backend::{
-    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseRequest, RowOutcome,
+    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseRequest, Previous, RowOutcome,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -99,7 +99,7 @@ impl Ours {
                 key: self.keys[index].clone(),
                 fence: FENCE,
                 base,
-                keep_previous: load.keep,
+                previous: if load.keep { Previous::Kept } else { Previous::Overwritten },
                 kept: Vec::new(),
                 entry: Arc::new(entry),
             });

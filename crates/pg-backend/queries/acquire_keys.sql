@@ -16,6 +16,10 @@ WITH asker AS MATERIALIZED (
     FROM asker, unnest($2::int[], $3::text[], $4::text[], $5::bigint[]) AS wish (store, scope, key, fence)
     LEFT JOIN clawstore.entry
            ON entry.store = wish.store AND entry.scope = wish.scope COLLATE "C" AND entry.key = wish.key COLLATE "C"
+    -- Keys of a game that is marked as deleted stay as they are: busy, to whoever asks.
+    WHERE wish.store <> ALL (ARRAY(
+        SELECT store.id FROM clawstore.game JOIN clawstore.store ON store.game = game.id WHERE game.deleted IS NOT NULL
+    ))
 ), inserted AS (
     -- Only what is not there: for a row that is, ON CONFLICT would wait until whoever is writing it has committed.
     INSERT INTO clawstore.entry (store, scope, key, owner, fence)

@@ -1,7 +1,7 @@
 //! The backend: a database shared with other processes.
 //!
 //! Owns: opening and closing, which call goes over which of the four connections, and its deadline. Does not own: the
-//! statements (`commit`, `leases`, `reads`, `scans`).
+//! statements (`commit`, `leases`, `reads`, `scans`, `history`, `games`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,22 +9,26 @@ use std::time::Duration;
 
 use clawstore_core::backend::{
     Backend, BackendError, BackendErrorKind, BackendFuture, Batch, Beat, BeatAnswer, CarryMessages, CommitBatches,
-    HoldLeases, Incarnation, LeaseAnswer, LeaseRequest, Peer, ReadEntries, RowOutcome, ScanEntries, SortedItem,
-    SortedQuery, VersionInfo, VersionQuery,
+    Deletion, ExpireHistory, HoldLeases, Incarnation, Kept, KeyItem, KeyRange, LeaseAnswer, LeaseRequest, ManageGames,
+    Peer, ReadEntries, Restoration, RowOutcome, ScanEntries, Snapshot, SortedItem, SortedQuery, StoreInfo, StoresQuery,
+    Sweep, VersionInfo, VersionQuery,
 };
-use clawstore_core::{Entry, EntryKey, StoreId};
+use clawstore_core::clock::Timestamp;
+use clawstore_core::entry::VersionId;
+use clawstore_core::{Entry, EntryKey, GameId, StoreId};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use crate::commit::commit;
 use crate::durability::Durability;
+use crate::history::RemoveVersion;
 use crate::incarnations::{DeclareDead, JoinIncarnation, LeaveIncarnation};
 use crate::leases::{AcquireKeys, ReleaseKeys};
 use crate::link::{Call, Link};
 use crate::open_error::OpenError;
 use crate::session::{self, Purpose};
 use crate::store_ids::StoreIds;
-use crate::{migrate, reads, scans};
+use crate::{games, migrate, reads, scans};
 
 /// Lanes of a process (`decisions.md` 5). Each has a connection, opened when it is first used.
 const LANES: u16 = 2;
@@ -33,6 +37,9 @@ const LANES: u16 = 2;
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// Deadline of a beat, and of what makes others suspect or trust: five beats missed are a death.
 const BEAT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Deadline of a call that looks at every key of a game: its statement has 60 s, and operators wait.
+const GAME_DEADLINE: Duration = Duration::from_secs(65);
 
 /// Beats between two looks at the partitions of versions: about an hour.
 const BEATS_BETWEEN_MAINTENANCE: u32 = 3_600;
@@ -174,22 +181,30 @@ impl ScanEntries for PgBackend {
         Box::pin(self.calls.ask("listing stores", CALL_DEADLINE, &reads::ListStores))
     }
 
-    fn list_keys(
-        &self,
-        store: Arc<StoreId>,
-        after: Option<Arc<str>>,
-        limit: usize,
-    ) -> BackendFuture<'_, Vec<EntryKey>> {
+    fn list_game_stores(&self, query: StoresQuery) -> BackendFuture<'_, Vec<StoreInfo>> {
         Box::pin(async move {
-            let call = reads::ListKeys { stores: &self.stores, store: &store, after: after.as_deref(), limit };
+            self.calls.ask("listing the stores of a game", CALL_DEADLINE, &reads::ListGameStores(&query)).await
+        })
+    }
+
+    fn list_keys(&self, range: KeyRange) -> BackendFuture<'_, Vec<KeyItem>> {
+        Box::pin(async move {
+            let call = reads::ListKeys { stores: &self.stores, range: &range };
             self.calls.ask("listing keys", CALL_DEADLINE, &call).await
         })
     }
 
-    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
+    fn read_version(&self, key: EntryKey, id: VersionId, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
         Box::pin(async move {
-            let call = scans::ReadVersion { stores: &self.stores, key: &key, revision };
+            let call = scans::ReadVersion { stores: &self.stores, key: &key, id, kept };
             self.calls.ask("reading a version", CALL_DEADLINE, &call).await
+        })
+    }
+
+    fn read_version_at(&self, key: EntryKey, at: Timestamp, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        Box::pin(async move {
+            let call = scans::ReadVersionAt { stores: &self.stores, key: &key, at, kept };
+            self.calls.ask("reading the version of a time", CALL_DEADLINE, &call).await
         })
     }
 
@@ -204,6 +219,46 @@ impl ScanEntries for PgBackend {
         Box::pin(async move {
             let call = scans::ListSorted { stores: &self.stores, query: &query };
             self.calls.ask("listing by number", CALL_DEADLINE, &call).await
+        })
+    }
+}
+
+impl ExpireHistory for PgBackend {
+    fn expire(&self, sweep: Arc<Sweep>) -> BackendFuture<'_, usize> {
+        Box::pin(async move { self.calls.ask("deleting old history", CALL_DEADLINE, &*sweep).await })
+    }
+
+    fn remove_version(&self, key: EntryKey, id: VersionId) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            let call = RemoveVersion { stores: &self.stores, key: &key, id };
+            self.calls.ask("removing a version", CALL_DEADLINE, &call).await
+        })
+    }
+}
+
+impl ManageGames for PgBackend {
+    fn take_snapshot(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Snapshot> {
+        Box::pin(async move { self.calls.ask("a snapshot", CALL_DEADLINE, &games::TakeSnapshot { game, at }).await })
+    }
+
+    fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>> {
+        Box::pin(self.calls.ask("listing deleted games", CALL_DEADLINE, &games::ListDeletedGames))
+    }
+
+    fn delete_game(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Deletion> {
+        Box::pin(async move {
+            self.calls.ask("the deletion of a game", GAME_DEADLINE, &games::DeleteGame { game, at }).await
+        })
+    }
+
+    fn restore_game(&self, game: GameId) -> BackendFuture<'_, Restoration> {
+        Box::pin(async move { self.calls.ask("restoring a game", CALL_DEADLINE, &games::RestoreGame(game)).await })
+    }
+
+    fn purge_game(&self, game: GameId, rows: usize) -> BackendFuture<'_, usize> {
+        Box::pin(async move {
+            let call = games::PurgeGame { game, rows };
+            self.calls.ask("purging a game", CALL_DEADLINE, &call).await.flatten()
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use clawstore_core::clock::Timestamp;
+use clawstore_core::entry::VersionId;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -103,6 +104,22 @@ pub(crate) fn unsigned(number: i64) -> Result<u64, sqlx::Error> {
 
 pub(crate) fn ticks(number: i64) -> Result<Timestamp, sqlx::Error> {
     unsigned(number).map(Timestamp::from_ticks)
+}
+
+/// A time that columns are compared with. One that is beyond them is behind all of theirs.
+pub(crate) fn bound(at: Timestamp) -> i64 {
+    i64::try_from(at.ticks()).unwrap_or(i64::MAX)
+}
+
+/// When a version was written, its revision, and when its key was made. `None` for an id that no version can have.
+pub(crate) fn id_columns(id: VersionId) -> Option<[i64; 3]> {
+    let column = |number: u64| i64::try_from(number).ok();
+    Some([column(id.updated.ticks())?, column(id.revision)?, column(id.created.ticks())?])
+}
+
+/// How many rows at most.
+pub(crate) fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// A store as columns name it.

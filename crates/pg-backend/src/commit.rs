@@ -6,7 +6,7 @@
 use std::iter;
 use std::time::Duration;
 
-use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, BatchRow, RowOutcome};
+use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, BatchRow, Previous, RowOutcome};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::ordered::sort_number;
 use clawstore_core::{Entry, EntryKey};
@@ -21,6 +21,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// No store has it: rows of a store that does not exist are fenced like those of a key that does not.
 const NO_STORE: i32 = 0;
+
+/// In the place of a time, for a revision that no snapshot keeps either.
+const ERASED: i64 = -1;
 
 /// Commits a batch over the connection of its lane.
 pub(crate) async fn commit(lane: &Link, stores: &StoreIds, batch: &Batch) -> Result<Vec<RowOutcome>, BackendError> {
@@ -80,9 +83,13 @@ impl<'a> Ordered<'a> {
         sparse(self.batch_rows().map(|row| of(&row.key, &row.entry)))
     }
 
-    /// When the stored revision is superseded: by the first one that is kept, or by the entry.
+    /// When the stored revision is superseded, if it is kept: by the first one that is, or by the entry.
     fn superseded(&self) -> Option<Vec<Option<i64>>> {
-        sparse(self.batch_rows().map(|row| row.keep_previous.then(|| ticks(superseded_at(row, 0)))))
+        sparse(self.batch_rows().map(|row| match row.previous {
+            Previous::Overwritten => None,
+            Previous::Kept => Some(ticks(superseded_at(row, 0))),
+            Previous::Erased => Some(ERASED),
+        }))
     }
 
     /// Revisions that go straight to the versions: number of the row from 1, revision, when it was superseded.

@@ -9,6 +9,8 @@
 
 mod backend;
 mod commit;
+mod games;
+mod history;
 mod incarnations;
 mod leases;
 mod reads;

@@ -2,14 +2,13 @@
 //!
 //! Owns: the read statements. Does not own: caches, or which read may be shared.
 
-use std::sync::Arc;
-
+use clawstore_core::backend::{KeyItem, KeyPlace, KeyRange, StoreInfo, StoresQuery};
 use clawstore_core::{Entry, EntryKey, StoreId};
 use sqlx::postgres::{PgBindIterExt as _, PgConnection};
 
-use crate::columns::{EntryRow, store_id};
+use crate::columns::{EntryRow, bound, count, store_id, ticks};
 use crate::link::Call;
-use crate::store_ids::{StoreIds, find_stores};
+use crate::store_ids::{StoreIds, find_store, find_stores};
 
 /// What is stored under each key.
 pub(crate) struct ReadEntries<'a> {
@@ -61,28 +60,51 @@ impl Call for ListStores {
     }
 }
 
-/// One page of live keys.
+/// Stores of one game.
+pub(crate) struct ListGameStores<'a>(pub(crate) &'a StoresQuery);
+
+impl Call for ListGameStores<'_> {
+    type Answer = Vec<StoreInfo>;
+
+    async fn run(&self, session: &mut PgConnection) -> Result<Vec<StoreInfo>, sqlx::Error> {
+        let StoresQuery { game, after, before, kept, limit } = self.0;
+        let (game, tombstones, limit) = (game.to_string(), bound(kept.tombstones_since), count(*limit));
+        let query = sqlx::query_file!("queries/list_game_stores.sql", &game, &**after, &**before, tombstones, limit);
+        let rows = query.fetch_all(session).await?;
+        let info = |name: String, created, updated| -> Result<StoreInfo, sqlx::Error> {
+            Ok(StoreInfo { name: name.into(), created: ticks(created)?, updated: ticks(updated)? })
+        };
+        rows.into_iter().map(|row| info(row.name, row.created, row.updated)).collect()
+    }
+}
+
+/// Keys of one store.
 pub(crate) struct ListKeys<'a> {
     pub(crate) stores: &'a StoreIds,
-    pub(crate) store: &'a Arc<StoreId>,
-    pub(crate) after: Option<&'a str>,
-    pub(crate) limit: usize,
+    pub(crate) range: &'a KeyRange,
 }
 
 impl Call for ListKeys<'_> {
-    type Answer = Vec<EntryKey>;
+    type Answer = Vec<KeyItem>;
 
-    async fn run(&self, session: &mut PgConnection) -> Result<Vec<EntryKey>, sqlx::Error> {
-        let ids = find_stores(session, self.stores, std::iter::once(&**self.store)).await?;
-        let [Some(id)] = ids[..] else { return Ok(Vec::new()) };
-        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        // No key is empty, so the empty text stands before all of them.
-        let after = self.after.unwrap_or_default();
-        let query = sqlx::query_file!("queries/list_keys.sql", id, &self.store.scope, after, limit);
+    async fn run(&self, session: &mut PgConnection) -> Result<Vec<KeyItem>, sqlx::Error> {
+        let KeyRange { store, after, before, kept, limit } = self.range;
+        let Some(store) = find_store(session, self.stores, store).await? else { return Ok(Vec::new()) };
+        let query = sqlx::query_file!(
+            "queries/list_keys.sql",
+            store,
+            &*after.scope,
+            &*after.key,
+            &*before.scope,
+            &*before.key,
+            bound(kept.tombstones_since),
+            count(*limit),
+        );
         let rows = query.fetch_all(session).await?;
-        let keys: Vec<_> =
-            rows.into_iter().map(|row| EntryKey { store: Arc::clone(self.store), key: row.key.into() }).collect();
-        debug_assert!(keys.is_sorted(), "the collation C is byte order");
-        Ok(keys)
+        let item = |scope: String, key: String, is_deleted| {
+            let place = KeyPlace { scope: scope.into(), key: key.into() };
+            KeyItem { place, is_deleted }
+        };
+        Ok(rows.into_iter().map(|row| item(row.scope, row.key, row.is_deleted)).collect())
     }
 }

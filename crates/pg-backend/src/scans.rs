@@ -2,36 +2,78 @@
 //!
 //! Owns: their statements. Does not own: what is kept (`commit`).
 
-use std::sync::Arc;
-
-use clawstore_core::backend::{SortedItem, SortedQuery, VersionInfo, VersionQuery};
+use clawstore_core::backend::{Kept, SortedItem, SortedQuery, VersionInfo, VersionQuery};
+use clawstore_core::clock::Timestamp;
 use clawstore_core::entry::VersionId;
-use clawstore_core::{Entry, EntryKey, StoreId, Value};
+use clawstore_core::{Entry, EntryKey, Value};
 use sqlx::postgres::PgConnection;
 
-use crate::columns::{EntryRow, ticks, unreadable, unsigned};
+use crate::columns::{EntryRow, bound, count, id_columns, ticks, unreadable, unsigned};
 use crate::link::Call;
-use crate::store_ids::{StoreIds, find_stores};
+use crate::store_ids::{StoreIds, find_store};
 
-/// One revision of a key.
+/// One version of a key, by its id.
 pub(crate) struct ReadVersion<'a> {
     pub(crate) stores: &'a StoreIds,
     pub(crate) key: &'a EntryKey,
-    pub(crate) revision: u64,
+    pub(crate) id: VersionId,
+    pub(crate) kept: Kept,
+}
+
+/// The version of a key that was current at a time.
+pub(crate) struct ReadVersionAt<'a> {
+    pub(crate) stores: &'a StoreIds,
+    pub(crate) key: &'a EntryKey,
+    pub(crate) at: Timestamp,
+    pub(crate) kept: Kept,
+}
+
+/// Each macro makes a row type of its own.
+macro_rules! version {
+    ($query:expr, $session:expr) => {{
+        let Some(row) = $query.fetch_optional($session).await? else { return Ok(None) };
+        let (revision, created, updated) = (row.revision, row.created, row.updated);
+        let (user_ids, metadata, value) = (row.user_ids, row.metadata, row.value);
+        EntryRow { revision, created, updated, user_ids, metadata, value }.entry().map(Some)
+    }};
 }
 
 impl Call for ReadVersion<'_> {
     type Answer = Option<Entry>;
 
     async fn run(&self, session: &mut PgConnection) -> Result<Option<Entry>, sqlx::Error> {
-        let key = self.key;
-        let Some(store) = find_store(session, self.stores, &key.store).await? else { return Ok(None) };
-        let Ok(revision) = i64::try_from(self.revision) else { return Ok(None) };
-        let query = sqlx::query_file!("queries/read_version.sql", store, &key.store.scope, &key.key, revision);
-        let Some(row) = query.fetch_optional(session).await? else { return Ok(None) };
-        let (revision, created, updated) = (row.revision, row.created, row.updated);
-        let (user_ids, metadata, value) = (row.user_ids, row.metadata, row.value);
-        EntryRow { revision, created, updated, user_ids, metadata, value }.entry().map(Some)
+        let Some(store) = find_store(session, self.stores, &self.key.store).await? else { return Ok(None) };
+        let Some([updated, revision, created]) = id_columns(self.id) else { return Ok(None) };
+        let query = sqlx::query_file!(
+            "queries/read_version.sql",
+            store,
+            &self.key.store.scope,
+            &self.key.key,
+            updated,
+            revision,
+            created,
+            bound(self.kept.tombstones_since),
+            bound(self.kept.versions_since),
+        );
+        version!(query, session)
+    }
+}
+
+impl Call for ReadVersionAt<'_> {
+    type Answer = Option<Entry>;
+
+    async fn run(&self, session: &mut PgConnection) -> Result<Option<Entry>, sqlx::Error> {
+        let Some(store) = find_store(session, self.stores, &self.key.store).await? else { return Ok(None) };
+        let query = sqlx::query_file!(
+            "queries/read_version_at.sql",
+            store,
+            &self.key.store.scope,
+            &self.key.key,
+            bound(self.at),
+            bound(self.kept.tombstones_since),
+            bound(self.kept.versions_since),
+        );
+        version!(query, session)
     }
 }
 
@@ -45,18 +87,17 @@ impl Call for ListVersions<'_> {
     type Answer = Vec<VersionInfo>;
 
     async fn run(&self, session: &mut PgConnection) -> Result<Vec<VersionInfo>, sqlx::Error> {
-        let (key, limit) = (&self.query.key, limit(self.query.limit));
+        let (key, limit) = (&self.query.key, count(self.query.limit));
         let Some(store) = find_store(session, self.stores, &key.store).await? else { return Ok(Vec::new()) };
-        let ((above, below), (from, to)) = (self.query.revisions(), self.query.ticks());
-        let (scope, name) = (&*key.store.scope, &*key.key);
+        let (scope, name, (from, to)) = (&*key.store.scope, &*key.key, self.query.ticks());
+        let (tombstones, versions) = (bound(self.query.kept.tombstones_since), bound(self.query.kept.versions_since));
         let info = |revision, created, updated, is_deleted| -> Result<VersionInfo, sqlx::Error> {
             let id = VersionId { revision: unsigned(revision)?, created: ticks(created)?, updated: ticks(updated)? };
             Ok(VersionInfo { id, is_deleted })
         };
-        // Each macro makes a row type of its own.
         macro_rules! list {
             ($file:literal) => {
-                sqlx::query_file!($file, store, scope, name, above, below, from, to, limit)
+                sqlx::query_file!($file, store, scope, name, from, to, tombstones, versions, limit)
                     .fetch_all(session)
                     .await?
                     .into_iter()
@@ -82,7 +123,7 @@ impl Call for ListSorted<'_> {
     type Answer = Vec<SortedItem>;
 
     async fn run(&self, session: &mut PgConnection) -> Result<Vec<SortedItem>, sqlx::Error> {
-        let (store, limit) = (&self.query.store, limit(self.query.limit));
+        let (store, limit) = (&self.query.store, count(self.query.limit));
         let Some(id) = find_store(session, self.stores, store).await? else { return Ok(Vec::new()) };
         let ((number, key), last) = self.query.bounds();
         let item = |key: String, number, value: String| -> Result<SortedItem, sqlx::Error> {
@@ -104,17 +145,4 @@ impl Call for ListSorted<'_> {
             list!("queries/list_sorted_descending.sql")
         }
     }
-}
-
-async fn find_store(
-    session: &mut PgConnection,
-    stores: &StoreIds,
-    store: &Arc<StoreId>,
-) -> Result<Option<i32>, sqlx::Error> {
-    let found = find_stores(session, stores, std::iter::once(&**store)).await?;
-    Ok(found.into_iter().next().flatten())
-}
-
-fn limit(items: usize) -> i64 {
-    i64::try_from(items).unwrap_or(i64::MAX)
 }

@@ -43,7 +43,7 @@ impl Purpose {
 
 /// Settings of every session. A frozen process must not hold locks for long, a vanished one must be noticed
 /// (`ownership-protocol.md` §2.3), and the plan of a statement must not depend on the rows of its first calls.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("idle_in_transaction_session_timeout", "5s"),
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
@@ -53,6 +53,8 @@ const SETTINGS: [(&str, &str); 10] = [
     ("jit", "off"),
     // A plan made while a table was small must still do when it is large: every statement goes through its index.
     ("enable_seqscan", "off"),
+    // Would gather the whole of a store before the first row of a step.
+    ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
 ];

@@ -72,6 +72,16 @@ pub(crate) async fn find_stores<'a>(
     Ok(found)
 }
 
+/// The id of one store.
+pub(crate) async fn find_store(
+    session: &mut PgConnection,
+    ids: &StoreIds,
+    store: &StoreId,
+) -> Result<Option<i32>, sqlx::Error> {
+    let found = find_stores(session, ids, std::iter::once(store)).await?;
+    Ok(found.into_iter().next().flatten())
+}
+
 /// The ids of stores, made if need be.
 pub(crate) async fn find_or_create_stores<'a>(
     session: &mut PgConnection,

@@ -5,8 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendErrorKind, Batch, BatchRow, Beat, CommitBatches, Fence, Incarnation, LaneId, LeaseRequest,
-    ReadEntries, RowOutcome, ScanEntries,
+    BEHIND_ANY_NAME, Backend, BackendErrorKind, Batch, BatchRow, Beat, CommitBatches, Deletion, ExpireHistory, Fence,
+    Incarnation, Kept, KeyRange, LaneId, LeaseRequest, ManageGames, Previous, ReadEntries, Restoration, RowOutcome,
+    ScanEntries, Snapshot, StoresQuery, Sweep,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -45,7 +46,7 @@ fn batch(n: u64) -> Arc<Batch> {
         key: key(),
         fence: Fence(7),
         base: n - 1,
-        keep_previous: true,
+        previous: Previous::Kept,
         kept: Vec::new(),
         entry: Arc::new(entry),
     };
@@ -65,10 +66,40 @@ async fn use_all(backend: &PgBackend) {
     assert!(leases.beat(Beat { incarnation: ME, watch: Vec::new() }).await.unwrap().alive);
     assert_eq!(backend.read_entries(vec![key()]).await.unwrap()[0].revision, 2);
     assert_eq!(backend.list_stores().await.unwrap().len(), 1);
-    assert_eq!(backend.list_keys(key().store, None, 10).await.unwrap(), [key()]);
+    let range = KeyRange::of_scope(key().store, "", Kept::default(), 10);
+    assert_eq!(backend.list_keys(range).await.unwrap().len(), 1);
+    use_games(backend).await;
     leases.declare_dead(ME, Vec::new()).await.unwrap();
     leases.release(lease()).await.unwrap();
     leases.leave(ME).await.unwrap();
+    delete_game(backend).await;
+}
+
+/// History and snapshots, beside the writing.
+async fn use_games(backend: &PgBackend) {
+    let (game, now) = (key().store.game, Timestamp::from_unix_ms(2_000));
+    assert_eq!(backend.take_snapshot(game, now).await, Ok(Snapshot { is_new: true, at: now }));
+    assert_eq!(backend.commit_batch(batch(3)).await, Ok(vec![RowOutcome::Committed]));
+    let stores =
+        StoresQuery { game, after: "".into(), before: BEHIND_ANY_NAME.into(), kept: Kept::default(), limit: 10 };
+    assert_eq!(backend.list_game_stores(stores).await, Ok(Vec::new()), "the only one is ordered");
+    let first = backend.read_version_at(key(), Timestamp::from_unix_ms(1_500), Kept::default()).await.unwrap().unwrap();
+    assert_eq!(backend.read_version(key(), first.version(), Kept::default()).await.unwrap(), Some(first.clone()));
+    backend.remove_version(key(), first.version()).await.unwrap();
+    assert_eq!(backend.read_version(key(), first.version(), Kept::default()).await, Ok(None));
+    let sweep = Sweep { kept_since: now, shorter: Vec::new(), rows: 10 };
+    assert_eq!(backend.expire(Arc::new(sweep)).await, Ok(0));
+}
+
+/// A game whose servers have left, there and back and for good.
+async fn delete_game(backend: &PgBackend) {
+    let (game, now) = (key().store.game, Timestamp::from_unix_ms(4_000));
+    assert_eq!(backend.delete_game(game, now).await, Ok(Deletion::Done));
+    assert_eq!(backend.restore_game(game).await, Ok(Restoration::Done));
+    assert_eq!(backend.delete_game(game, now).await, Ok(Deletion::Done));
+    assert_eq!(backend.deleted_games().await, Ok(vec![(game, now)]));
+    assert_eq!(backend.purge_game(game, 10).await, Ok(2), "the entry and the version that is left");
+    assert_eq!(backend.deleted_games().await, Ok(Vec::new()));
 }
 
 /// A server's role may change rows and nothing else; who runs the migrations is another.

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use clawstore_core::backend::{Batch, BatchRow, CommitBatches, Fence, LaneId};
+use clawstore_core::backend::{Batch, BatchRow, CommitBatches, Fence, LaneId, Previous};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use clawstore_sqlite::{SqliteBackend, SqliteOptions};
@@ -31,7 +31,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
             key: key.clone(),
             fence: Fence::default(),
             base: stored.revision,
-            keep_previous: false,
+            previous: Previous::Overwritten,
             kept: Vec::new(),
             entry: Arc::new(entry.clone()),
         };

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clawstore_core::backend::{Batch, BatchRow, CommitBatches, Fence, LaneId};
+use clawstore_core::backend::{Batch, BatchRow, CommitBatches, Fence, LaneId, Previous};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
 use clawstore_sqlite::{DATABASE_FILE, SqliteBackend, SqliteOptions};
@@ -85,7 +85,7 @@ impl Ours {
                 key,
                 fence: Fence::default(),
                 base,
-                keep_previous: false,
+                previous: Previous::Overwritten,
                 kept: Vec::new(),
                 entry: Arc::new(entry),
             });

@@ -1,10 +1,11 @@
--- The stored revision of a key and those that are kept, newest first: between two revisions and, inclusively, two times.
+-- The stored revision of a key (a tombstone if it is kept, ?4) and the versions that are kept (?5), newest first: between two
+-- times, both included.
 SELECT revision, created, updated, value IS NULL
 FROM entry
-WHERE store = ?1 AND scope = ?2 AND key = ?3 AND revision > ?4 AND revision < ?5 AND updated BETWEEN ?6 AND ?7
+WHERE store = ?1 AND scope = ?2 AND key = ?3 AND updated BETWEEN ?6 AND ?7 AND (value IS NOT NULL OR updated >= ?4)
 UNION ALL
 SELECT revision, created, updated, value IS NULL
 FROM version
-WHERE store = ?1 AND scope = ?2 AND key = ?3 AND revision > ?4 AND revision < ?5 AND updated BETWEEN ?6 AND ?7
-ORDER BY revision DESC
+WHERE store = ?1 AND scope = ?2 AND key = ?3 AND updated BETWEEN ?6 AND ?7 AND superseded >= ?5
+ORDER BY updated DESC
 LIMIT ?8

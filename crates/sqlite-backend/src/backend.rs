@@ -7,10 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendErrorKind, BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries, SortedItem,
-    SortedQuery, VersionInfo, VersionQuery,
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, CommitBatches, Deletion, ExpireHistory, Kept,
+    KeyItem, KeyRange, ManageGames, ReadEntries, Restoration, RowOutcome, ScanEntries, Snapshot, SortedItem,
+    SortedQuery, StoreInfo, StoresQuery, Sweep, VersionInfo, VersionQuery,
 };
-use clawstore_core::{Entry, EntryKey, StoreId};
+use clawstore_core::clock::Timestamp;
+use clawstore_core::entry::VersionId;
+use clawstore_core::{Entry, EntryKey, GameId, StoreId};
 use rusqlite::Connection;
 
 use crate::connection::{database_path, open_in_memory, open_writer};
@@ -18,7 +21,7 @@ use crate::failure::Latch;
 use crate::lock_file::LockFile;
 use crate::migrations::migrate;
 use crate::open_error::OpenError;
-use crate::reader::{ReadJob, SqliteReader};
+use crate::reader::SqliteReader;
 use crate::worker::Worker;
 use crate::writer::{Job, Writer};
 
@@ -44,8 +47,8 @@ impl Default for SqliteOptions {
 #[derive(Debug)]
 pub struct SqliteBackend {
     // First: readers are closed before the writer, whose close empties the WAL.
-    reader: Option<SqliteReader>,
-    writer: Worker<Job>,
+    reader: SqliteReader,
+    writer: Arc<Worker<Job>>,
 }
 
 impl SqliteBackend {
@@ -83,30 +86,35 @@ impl SqliteBackend {
         reader: Option<SqliteReader>,
         path: &Path,
     ) -> Result<Self, OpenError> {
-        let writer = Writer::new(connection, lock, latch.clone());
+        let writer = Writer::new(connection, lock, latch.clone()).map_err(|e| OpenError::from_sqlite(path, &e))?;
         // A batch that was lost with the thread may have been committed, and no thread will take another.
         let lost = BackendErrorKind::Halted;
         let writer = Worker::start("clawstore-write", latch, lost, vec![move |jobs: &_| writer.run(jobs)])
             .map_err(|error| OpenError::from_io(path, &error))?;
+        let writer = Arc::new(writer);
+        let reader = reader.unwrap_or_else(|| SqliteReader::through(Arc::clone(&writer)));
         Ok(Self { reader, writer })
+    }
+
+    /// Has the writer do something in its turn.
+    fn chore<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, BackendError> + Send + 'static,
+    ) -> BackendFuture<'_, T> {
+        Box::pin(self.writer.ask(move |reply| Job::chore(reply, work)))
     }
 
     /// Finishes what was asked for, empties the WAL into the database file and gives the lock back. Blocks meanwhile.
     /// Later calls fail as `Unavailable`. Closing again does nothing.
     pub fn close(&self) {
-        if let Some(reader) = &self.reader {
-            reader.close();
-        }
+        self.reader.close();
         self.writer.close();
     }
 }
 
 impl ReadEntries for SqliteBackend {
     fn read_entries(&self, keys: Vec<EntryKey>) -> BackendFuture<'_, Vec<Entry>> {
-        match &self.reader {
-            Some(reader) => reader.read_entries(keys),
-            None => Box::pin(self.writer.ask(move |reply| Job::Read(ReadJob::Entries(keys, reply)))),
-        }
+        self.reader.read_entries(keys)
     }
 }
 
@@ -118,46 +126,63 @@ impl CommitBatches for SqliteBackend {
 
 impl ScanEntries for SqliteBackend {
     fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>> {
-        match &self.reader {
-            Some(reader) => reader.list_stores(),
-            None => Box::pin(self.writer.ask(|reply| Job::Read(ReadJob::Stores(reply)))),
-        }
+        self.reader.list_stores()
     }
 
-    fn list_keys(
-        &self,
-        store: Arc<StoreId>,
-        after: Option<Arc<str>>,
-        limit: usize,
-    ) -> BackendFuture<'_, Vec<EntryKey>> {
-        match &self.reader {
-            Some(reader) => reader.list_keys(store, after, limit),
-            None => {
-                let job = move |reply| Job::Read(ReadJob::Keys { store, after, limit, reply });
-                Box::pin(self.writer.ask(job))
-            }
-        }
+    fn list_game_stores(&self, query: StoresQuery) -> BackendFuture<'_, Vec<StoreInfo>> {
+        self.reader.list_game_stores(query)
     }
 
-    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
-        match &self.reader {
-            Some(reader) => reader.read_version(key, revision),
-            None => Box::pin(self.writer.ask(move |reply| Job::Read(ReadJob::Version(key, revision, reply)))),
-        }
+    fn list_keys(&self, range: KeyRange) -> BackendFuture<'_, Vec<KeyItem>> {
+        self.reader.list_keys(range)
+    }
+
+    fn read_version(&self, key: EntryKey, id: VersionId, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        self.reader.read_version(key, id, kept)
+    }
+
+    fn read_version_at(&self, key: EntryKey, at: Timestamp, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        self.reader.read_version_at(key, at, kept)
     }
 
     fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
-        match &self.reader {
-            Some(reader) => reader.list_versions(query),
-            None => Box::pin(self.writer.ask(move |reply| Job::Read(ReadJob::Versions(query, reply)))),
-        }
+        self.reader.list_versions(query)
     }
 
     fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
-        match &self.reader {
-            Some(reader) => reader.list_sorted(query),
-            None => Box::pin(self.writer.ask(move |reply| Job::Read(ReadJob::Sorted(query, reply)))),
-        }
+        self.reader.list_sorted(query)
+    }
+}
+
+impl ExpireHistory for SqliteBackend {
+    fn expire(&self, sweep: Arc<Sweep>) -> BackendFuture<'_, usize> {
+        self.chore(move |writer| writer.expire(&sweep))
+    }
+
+    fn remove_version(&self, key: EntryKey, id: VersionId) -> BackendFuture<'_, ()> {
+        self.chore(move |writer| writer.remove_version(&key, id))
+    }
+}
+
+impl ManageGames for SqliteBackend {
+    fn take_snapshot(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Snapshot> {
+        self.chore(move |writer| writer.take_snapshot(game, at))
+    }
+
+    fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>> {
+        self.reader.deleted_games()
+    }
+
+    fn delete_game(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Deletion> {
+        self.chore(move |writer| writer.delete_game(game, at))
+    }
+
+    fn restore_game(&self, game: GameId) -> BackendFuture<'_, Restoration> {
+        self.chore(move |writer| writer.restore_game(game))
+    }
+
+    fn purge_game(&self, game: GameId, rows: usize) -> BackendFuture<'_, usize> {
+        self.chore(move |writer| writer.purge_game(game, rows))
     }
 }
 
@@ -199,7 +224,8 @@ mod tests {
         let batch =
             Arc::new(Batch { lane: clawstore_core::backend::LaneId::default(), seq: 1, digest: 1, rows: Vec::new() });
         let kinds = runtime.block_on(async {
-            let crash = backend.writer.ask(Job::Panic).await.expect_err("the thread is gone").kind;
+            let crash =
+                backend.chore(|_| -> Result<(), _> { panic!("asked to") }).await.expect_err("the thread is gone").kind;
             let behind = backend.commit_batch(Arc::clone(&batch)).await.expect_err("refused").kind;
             [crash, behind]
         });

@@ -68,6 +68,16 @@ pub(crate) fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
+/// A time as a column holds it; the last there is for one that does not fit.
+pub(crate) fn signed(at: Timestamp) -> i64 {
+    i64::try_from(at.ticks()).unwrap_or(i64::MAX)
+}
+
+/// How many rows at most, as SQL takes it.
+pub(crate) fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
 pub(crate) fn ticks(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
     number(row, index).map(Timestamp::from_ticks)
 }

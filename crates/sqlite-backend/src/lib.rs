@@ -13,6 +13,7 @@
 mod backend;
 mod reader;
 mod scans;
+mod versions;
 mod writer;
 
 mod columns;

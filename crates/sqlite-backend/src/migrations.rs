@@ -10,8 +10,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::open_error::OpenError;
 
 /// In order; the n-th brings a database from schema n - 1 to n. Only ever appended to.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_ordered.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_ordered.sql"),
+    include_str!("../migrations/0003_history.sql"),
+];
 
 /// Applies what is missing.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {

@@ -1,30 +1,63 @@
 //! Reading what is committed.
 //!
-//! Owns: the statements for entries, stores and keys (versions and sorted lists are in `scans`), the threads that run them, and the reader for commands that run beside a server. Does not
-//! own: caches, or which read may be shared.
+//! Owns: the reader for commands that run beside a server, the threads that read, and what each read is called. Does not
+//! own: the statements (`scans`, `versions`), caches, or which read may be shared.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    BackendErrorKind, BackendFuture, ReadEntries, ScanEntries, SortedItem, SortedQuery, VersionInfo, VersionQuery,
+    BackendErrorKind, BackendFuture, Kept, KeyItem, KeyRange, ReadEntries, ScanEntries, SortedItem, SortedQuery,
+    StoreInfo, StoresQuery, VersionInfo, VersionQuery,
 };
+use clawstore_core::clock::Timestamp;
+use clawstore_core::entry::VersionId;
 use clawstore_core::{Entry, EntryKey, GameId, StoreId};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
-use crate::columns::{RowKey, kind_from_text, read_entry, unreadable};
 use crate::connection::{database_path, open_reader};
 use crate::failure::{Latch, Stage, backend_error};
-use crate::migrations;
 use crate::open_error::OpenError;
-use crate::scans;
 use crate::store_ids::StoreIds;
 use crate::worker::{Jobs, Reply, Worker};
+use crate::writer::Job;
+use crate::{migrations, scans, versions};
 
 /// Reads a database, also while a server writes to it. Takes no lock and changes nothing.
 #[derive(Debug)]
 pub struct SqliteReader {
-    worker: Worker<ReadJob>,
+    threads: Threads,
+}
+
+/// Who runs the reads.
+#[derive(Debug)]
+enum Threads {
+    /// Threads with connections of their own.
+    Own(Worker<ReadJob>),
+    /// The writer: a database in memory has no second connection.
+    Writer(Arc<Worker<Job>>),
+}
+
+/// What a reader is asked for. It sends its answer itself.
+pub(crate) struct ReadJob(Box<Read>);
+
+type Read = dyn FnOnce(&Connection, &mut StoreIds) + Send;
+
+impl ReadJob {
+    fn new<T: Send + 'static>(
+        reply: Reply<T>,
+        read: impl FnOnce(&Connection, &mut StoreIds) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Self {
+        Self(Box::new(move |connection, stores| {
+            let result = read(connection, stores).map_err(|error| backend_error(Stage::Read, &error));
+            // Whoever asked may be gone.
+            let _ = reply.send(result);
+        }))
+    }
+
+    pub(crate) fn run(self, connection: &Connection, stores: &mut StoreIds) {
+        (self.0)(connection, stores);
+    }
 }
 
 impl SqliteReader {
@@ -53,135 +86,71 @@ impl SqliteReader {
         }
         let worker = Worker::start("clawstore-read", latch, BackendErrorKind::Internal, bodies)
             .map_err(|error| OpenError::from_io(&path, &error))?;
-        Ok(Self { worker })
+        Ok(Self { threads: Threads::Own(worker) })
+    }
+
+    /// Reads through the connection that writes.
+    pub(crate) fn through(writer: Arc<Worker<Job>>) -> Self {
+        Self { threads: Threads::Writer(writer) }
+    }
+
+    /// Games that are deleted and not purged, with the time of their deletion.
+    ///
+    /// # Errors
+    /// As any read of a backend.
+    pub fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>> {
+        self.read(|connection, _| scans::list_deleted_games(connection))
     }
 
     pub(crate) fn close(&self) {
-        self.worker.close();
+        if let Threads::Own(worker) = &self.threads {
+            worker.close();
+        }
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection, &mut StoreIds) -> rusqlite::Result<T> + Send + 'static,
+    ) -> BackendFuture<'_, T> {
+        match &self.threads {
+            Threads::Own(worker) => Box::pin(worker.ask(move |reply| ReadJob::new(reply, read))),
+            Threads::Writer(worker) => Box::pin(worker.ask(move |reply| Job::Read(ReadJob::new(reply, read)))),
+        }
     }
 }
 
 impl ReadEntries for SqliteReader {
     fn read_entries(&self, keys: Vec<EntryKey>) -> BackendFuture<'_, Vec<Entry>> {
-        Box::pin(self.worker.ask(move |reply| ReadJob::Entries(keys, reply)))
+        self.read(move |connection, stores| scans::read_entries(connection, stores, &keys))
     }
 }
 
 impl ScanEntries for SqliteReader {
     fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>> {
-        Box::pin(self.worker.ask(ReadJob::Stores))
+        self.read(|connection, _| scans::list_stores(connection))
     }
 
-    fn list_keys(
-        &self,
-        store: Arc<StoreId>,
-        after: Option<Arc<str>>,
-        limit: usize,
-    ) -> BackendFuture<'_, Vec<EntryKey>> {
-        Box::pin(self.worker.ask(move |reply| ReadJob::Keys { store, after, limit, reply }))
+    fn list_game_stores(&self, query: StoresQuery) -> BackendFuture<'_, Vec<StoreInfo>> {
+        self.read(move |connection, _| scans::list_game_stores(connection, &query))
     }
 
-    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
-        Box::pin(self.worker.ask(move |reply| ReadJob::Version(key, revision, reply)))
+    fn list_keys(&self, range: KeyRange) -> BackendFuture<'_, Vec<KeyItem>> {
+        self.read(move |connection, stores| scans::list_keys(connection, stores, &range))
+    }
+
+    fn read_version(&self, key: EntryKey, id: VersionId, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        self.read(move |connection, stores| versions::read(connection, stores, &key, id, kept))
+    }
+
+    fn read_version_at(&self, key: EntryKey, at: Timestamp, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        self.read(move |connection, stores| versions::read_at(connection, stores, &key, at, kept))
     }
 
     fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
-        Box::pin(self.worker.ask(move |reply| ReadJob::Versions(query, reply)))
+        self.read(move |connection, stores| versions::list(connection, stores, &query))
     }
 
     fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
-        Box::pin(self.worker.ask(move |reply| ReadJob::Sorted(query, reply)))
+        self.read(move |connection, stores| scans::list_sorted(connection, stores, &query))
     }
-}
-
-/// What a reader is asked for.
-pub(crate) enum ReadJob {
-    Entries(Vec<EntryKey>, Reply<Vec<Entry>>),
-    Stores(Reply<Vec<StoreId>>),
-    Keys { store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize, reply: Reply<Vec<EntryKey>> },
-    Version(EntryKey, u64, Reply<Option<Entry>>),
-    Versions(VersionQuery, Reply<Vec<VersionInfo>>),
-    Sorted(SortedQuery, Reply<Vec<SortedItem>>),
-}
-
-impl ReadJob {
-    pub(crate) fn run(self, connection: &Connection, stores: &mut StoreIds) {
-        match self {
-            Self::Entries(keys, reply) => answer(reply, read_entries(connection, stores, &keys)),
-            Self::Stores(reply) => answer(reply, list_stores(connection)),
-            Self::Keys { store, after, limit, reply } => {
-                answer(reply, list_keys(connection, stores, &store, after.as_deref(), limit));
-            }
-            Self::Version(key, revision, reply) => {
-                answer(reply, scans::read_version(connection, stores, &key, revision));
-            }
-            Self::Versions(query, reply) => answer(reply, scans::list_versions(connection, stores, &query)),
-            Self::Sorted(query, reply) => answer(reply, scans::list_sorted(connection, stores, &query)),
-        }
-    }
-}
-
-fn answer<T>(reply: Reply<T>, result: rusqlite::Result<T>) {
-    // Whoever asked may be gone.
-    let _ = reply.send(result.map_err(|error| backend_error(Stage::Read, &error)));
-}
-
-fn read_entries(connection: &Connection, stores: &mut StoreIds, keys: &[EntryKey]) -> rusqlite::Result<Vec<Entry>> {
-    // One transaction for many keys: else each of them takes and gives back the read lock.
-    let transaction = if keys.len() > 1 { Some(connection.unchecked_transaction()?) } else { None };
-    let mut statement = connection.prepare_cached(include_str!("../queries/read_entry.sql"))?;
-    let mut entries = Vec::with_capacity(keys.len());
-    for key in keys {
-        let entry = match stores.find(connection, &key.store)? {
-            Some(store) => {
-                RowKey { store, scope: &key.store.scope, key: &key.key }.bind(&mut statement)?;
-                statement.raw_query().next()?.map(read_entry).transpose()?
-            }
-            None => None,
-        };
-        entries.push(entry.unwrap_or_default());
-    }
-    drop(statement);
-    if let Some(transaction) = transaction {
-        transaction.commit()?;
-    }
-    Ok(entries)
-}
-
-fn list_stores(connection: &Connection) -> rusqlite::Result<Vec<StoreId>> {
-    let mut statement = connection.prepare_cached(include_str!("../queries/list_stores.sql"))?;
-    let mut stores = statement.query_map([], read_store)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    // Games are text in SQL and numbers here, so the order is made here.
-    stores.sort_unstable();
-    Ok(stores)
-}
-
-fn read_store(row: &Row<'_>) -> rusqlite::Result<StoreId> {
-    let game = row.get_ref(0)?.as_str().map_err(|error| unreadable(0, error))?;
-    Ok(StoreId {
-        game: game.parse::<GameId>().map_err(|error| unreadable(0, error))?,
-        kind: kind_from_text(row.get_ref(1)?.as_str().map_err(|error| unreadable(1, error))?)?,
-        name: row.get(2)?,
-        scope: row.get(3)?,
-    })
-}
-
-fn list_keys(
-    connection: &Connection,
-    stores: &mut StoreIds,
-    store: &Arc<StoreId>,
-    after: Option<&str>,
-    limit: usize,
-) -> rusqlite::Result<Vec<EntryKey>> {
-    let Some(id) = stores.find(connection, store)? else { return Ok(Vec::new()) };
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = connection.prepare_cached(include_str!("../queries/list_keys.sql"))?;
-    // No key is empty, so the empty text stands before all of them.
-    let rows = statement.query_map((id, &*store.scope, after.unwrap_or_default(), limit), |row| {
-        let key = row.get_ref(0)?.as_str().map_err(|error| unreadable(0, error))?;
-        Ok(EntryKey { store: Arc::clone(store), key: key.into() })
-    })?;
-    let keys = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    debug_assert!(keys.iter().is_sorted(), "BINARY order is byte order");
-    Ok(keys)
 }

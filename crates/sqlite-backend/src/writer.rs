@@ -1,16 +1,23 @@
 //! The thread that writes.
 //!
-//! Owns: the one connection that can write, the answer to a repeated batch, when the WAL is checkpointed, and what
-//! happens to the connection after a failure. Does not own: the transaction of a batch (`commit`), which batch comes
-//! next (`core::lane`).
+//! Owns: the one connection that can write, its transactions, what it remembers of what is stored, the answer to a repeated
+//! batch, when the WAL is checkpointed, and what happens to the connection after a failure. Does not own: the rows of a batch
+//! (`commit`), other work in its turn (`expiry`, `games`), which batch comes next (`core::lane`).
 
 mod checkpoint;
 mod commit;
+mod expiry;
+mod games;
+mod store_times;
+mod swept;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 
+use clawstore_core::GameId;
 use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, RowOutcome};
+use clawstore_core::clock::Timestamp;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
@@ -19,14 +26,28 @@ use crate::lock_file::LockFile;
 use crate::reader::ReadJob;
 use crate::store_ids::StoreIds;
 use crate::worker::{Jobs, Reply};
+use store_times::StoreTimes;
+use swept::Swept;
 
 /// What the writer is asked for.
 pub(crate) enum Job {
     Commit(Arc<Batch>, Reply<Vec<RowOutcome>>),
+    /// Rare work: it sends its answer itself.
+    Chore(Box<dyn FnOnce(&mut Writer) + Send>),
     /// Only of a database in memory, which has no second connection.
     Read(ReadJob),
-    #[cfg(test)]
-    Panic(Reply<()>),
+}
+
+impl Job {
+    pub(crate) fn chore<T: Send + 'static>(
+        reply: Reply<T>,
+        work: impl FnOnce(&mut Writer) -> Result<T, BackendError> + Send + 'static,
+    ) -> Self {
+        Self::Chore(Box::new(move |writer| {
+            // Whoever asked may be gone.
+            let _ = reply.send(work(writer));
+        }))
+    }
 }
 
 /// The last batch that committed, to answer it again (I7).
@@ -39,10 +60,20 @@ struct Answered {
     outcomes: Vec<RowOutcome>,
 }
 
+/// What the writer remembers of what is stored. Good for as long as this process is the only writer.
+#[derive(Debug, Default)]
+struct Memory {
+    stores: StoreIds,
+    times: StoreTimes,
+    swept: Swept,
+    /// The last snapshot of each game that has one.
+    snapshots: HashMap<GameId, Timestamp>,
+}
+
 /// See the module.
 pub(crate) struct Writer {
     connection: Connection,
-    stores: StoreIds,
+    memory: Memory,
     last: Option<Answered>,
     latch: Latch,
     /// Given back after the connection is closed: fields are dropped in this order.
@@ -61,8 +92,9 @@ impl Drop for LatchOnPanic {
 }
 
 impl Writer {
-    pub(crate) fn new(connection: Connection, lock: Option<LockFile>, latch: Latch) -> Self {
-        Self { connection, stores: StoreIds::default(), last: None, latch, _lock: lock }
+    pub(crate) fn new(connection: Connection, lock: Option<LockFile>, latch: Latch) -> rusqlite::Result<Self> {
+        let memory = Memory { snapshots: games::read_snapshots(&connection)?, ..Memory::default() };
+        Ok(Self { connection, memory, last: None, latch, _lock: lock })
     }
 
     /// The body of the thread.
@@ -74,13 +106,12 @@ impl Writer {
                 Job::Commit(batch, reply) => {
                     // Whoever asked may be gone; what it asked for is done, and answered again if it asks again.
                     let _ = reply.send(self.commit(&batch));
-                    // After the answer: nobody waits for it, and the next batch is gathered meanwhile.
-                    self.checkpoint();
                 }
-                Job::Read(read) => read.run(&self.connection, &mut self.stores),
-                #[cfg(test)]
-                Job::Panic(_reply) => panic!("asked to"),
+                Job::Chore(work) => work(&mut self),
+                Job::Read(read) => read.run(&self.connection, &mut self.memory.stores),
             }
+            // After the answer: nobody waits for it, and the next batch is gathered meanwhile.
+            self.checkpoint();
         }
         self.close();
     }
@@ -97,11 +128,30 @@ impl Writer {
             }
         }
         commit::check_rows(batch)?;
-        match commit::run(&self.connection, &mut self.stores, batch) {
-            Ok(outcomes) => {
-                self.stores.committed();
-                self.last = Some(Answered { seq: batch.seq, digest: batch.digest, outcomes: outcomes.clone() });
-                Ok(outcomes)
+        let outcomes = self.transact(|connection, memory| commit::write_rows(connection, memory, batch))?;
+        self.last = Some(Answered { seq: batch.seq, digest: batch.digest, outcomes: outcomes.clone() });
+        Ok(outcomes)
+    }
+
+    /// Does some work in one transaction.
+    fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&Connection, &mut Memory) -> rusqlite::Result<T>,
+    ) -> Result<T, BackendError> {
+        self.latch.check()?;
+        let execute = |sql| self.connection.prepare_cached(sql)?.execute([]);
+        // IMMEDIATE takes the right to write at once, so that no statement in between can find it taken.
+        let worked = execute("BEGIN IMMEDIATE").and_then(|_| work(&self.connection, &mut self.memory));
+        let result = worked.map_err(|error| (Stage::Rows, error));
+        let committed = result.and_then(|value| match execute("COMMIT") {
+            Ok(_) => Ok(value),
+            Err(error) => Err((Stage::Commit, error)),
+        });
+        match committed {
+            Ok(value) => {
+                self.memory.stores.committed();
+                self.memory.times.committed();
+                Ok(value)
             }
             Err((stage, error)) => Err(self.recover(stage, &error)),
         }
@@ -109,7 +159,8 @@ impl Writer {
 
     /// Makes the connection fit for the next batch, or stops.
     fn recover(&mut self, stage: Stage, error: &rusqlite::Error) -> BackendError {
-        self.stores.rolled_back();
+        self.memory.stores.rolled_back();
+        self.memory.times.rolled_back();
         let answer = backend_error(stage, error);
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
@@ -119,7 +170,7 @@ impl Writer {
         if answer.kind == BackendErrorKind::Halted {
             self.latch.set(&answer.message);
         } else {
-            tracing::warn!(kind = ?answer.kind, message = %answer.message, "a batch was not committed");
+            tracing::warn!(kind = ?answer.kind, message = %answer.message, "a transaction was not committed");
             if answer.kind == BackendErrorKind::Unavailable {
                 // On a full disk the WAL may hold room that only a checkpoint sets free.
                 checkpoint::request();

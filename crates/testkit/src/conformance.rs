@@ -6,12 +6,18 @@
 pub mod commits;
 pub mod entries;
 pub mod fencing;
+pub mod games;
+pub mod history;
 pub mod leases;
 pub mod listing;
 pub mod memory;
 pub mod replay;
+pub mod shared_games;
+pub mod snapshots;
 pub mod sorted;
+pub mod stores;
 pub mod version_lists;
+pub mod version_times;
 pub mod versions;
 
 use std::collections::HashMap;
@@ -20,7 +26,7 @@ use std::sync::Arc;
 
 use clawstore_core::backend::{
     Backend, BackendErrorKind, Batch, BatchRow, Fence, HoldLeases, Incarnation, LaneId, LeaseAnswer, LeaseRequest,
-    RowOutcome,
+    Previous, RowOutcome,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -38,6 +44,8 @@ pub struct Subject {
     seq: u64,
     lane: LaneId,
     fences: HashMap<EntryKey, Fence>,
+    /// How many fences there were.
+    drawn: u64,
 }
 
 impl Subject {
@@ -45,7 +53,7 @@ impl Subject {
     pub fn new(backend: Arc<dyn Backend>, inspect: impl InspectVersions + 'static) -> Self {
         let incarnation = if backend.leases().is_some() { Incarnation(1) } else { Incarnation::default() };
         let lane = LaneId { incarnation, number: 0 };
-        Self { backend, inspect: Box::new(inspect), seq: 0, lane, fences: HashMap::new() }
+        Self { backend, inspect: Box::new(inspect), seq: 0, lane, fences: HashMap::new(), drawn: 0 }
     }
 
     /// Commits rows under the next batch number.
@@ -62,10 +70,18 @@ impl Subject {
     /// A batch under any number, its keys owned.
     async fn batch(&mut self, seq: u64, digest: u64, mut rows: Vec<BatchRow>) -> Arc<Batch> {
         if let Some(leases) = self.backend.leases() {
-            own(leases, self.lane.incarnation, &mut self.fences, &rows).await;
+            own(leases, self.lane.incarnation, (&mut self.fences, &mut self.drawn), &rows).await;
             rows.iter_mut().for_each(|row| row.fence = self.fences[&row.key]);
         }
         Arc::new(Batch { lane: self.lane, seq, digest, rows })
+    }
+
+    /// Gives all its keys back, where there are leases.
+    async fn let_go(&mut self) {
+        if let Some(leases) = self.backend.leases() {
+            let owned = self.fences.drain().map(|(key, fence)| LeaseRequest { key, fence });
+            leases.release(owned.collect()).await.expect("a release");
+        }
     }
 
     /// How a batch is refused whose number was used with other rows. With leases another incarnation can go on.
@@ -77,6 +93,19 @@ impl Subject {
         let mut entries = self.backend.read_entries(vec![key.clone()]).await.expect("a read");
         assert_eq!(entries.len(), 1, "one entry per key");
         entries.remove(0)
+    }
+
+    /// Writes the next revision of a key, a second after the one before, the stored one kept or not.
+    async fn write_next(&mut self, key: &EntryKey, entry: &Entry, value: Option<Value>, previous: Previous) -> Entry {
+        let next = next(entry, value);
+        let row = BatchRow { previous, ..row(key, entry.revision, &next) };
+        assert_eq!(self.commit(vec![row]).await, [RowOutcome::Committed]);
+        next
+    }
+
+    /// Revisions of the versions that are kept, past the seam.
+    fn kept_revisions(&self, key: &EntryKey) -> Vec<u64> {
+        self.inspect.versions(key).iter().map(|version| version.revision).collect()
     }
 
     /// Writes a value as the first revision of a new key.
@@ -94,12 +123,18 @@ impl std::fmt::Debug for Subject {
 }
 
 /// Acquires the keys that have no fence yet.
-async fn own(leases: &dyn HoldLeases, by: Incarnation, fences: &mut HashMap<EntryKey, Fence>, rows: &[BatchRow]) {
+async fn own(
+    leases: &dyn HoldLeases,
+    by: Incarnation,
+    (fences, drawn): (&mut HashMap<EntryKey, Fence>, &mut u64),
+    rows: &[BatchRow],
+) {
     leases.join(by).await.expect("joins");
     let mut requests = Vec::new();
     for row in rows {
         if !fences.contains_key(&row.key) {
-            let fence = Fence(fences.len() as u64 + 1);
+            *drawn += 1;
+            let fence = Fence(*drawn);
             fences.insert(row.key.clone(), fence);
             requests.push(LeaseRequest { key: row.key.clone(), fence });
         }
@@ -137,6 +172,11 @@ fn json(text: &str) -> Option<Value> {
     Some(Value::new(text.to_owned()).expect("a short value"))
 }
 
+/// So many milliseconds after the epoch.
+fn at(ms: u64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
 /// A first revision.
 fn first(text: &str) -> Entry {
     Entry::default().successor(json(text), Attributes::default(), Timestamp::from_unix_ms(1_000))
@@ -152,7 +192,7 @@ fn row(key: &EntryKey, base: u64, entry: &Entry) -> BatchRow {
         key: key.clone(),
         fence: Fence::default(),
         base,
-        keep_previous: false,
+        previous: Previous::Overwritten,
         kept: Vec::new(),
         entry: Arc::new(entry.clone()),
     }
@@ -172,6 +212,8 @@ macro_rules! lease_conformance {
                 rows_of_a_zombie_are_fenced, a_batch_of_the_dead_is_answered_again, a_lane_that_never_was_is_over,
                 numbers_out_of_order_are_over, lanes_count_for_themselves, beats_tell_of_the_others,
                 a_thousand_fresh_keys_have_one_owner_each;
+            shared_games: free_tombstones_expire, owned_tombstones_do_not_expire, tombstones_expire_in_steps,
+                removed_numbers_expire_at_once, a_game_in_use_is_not_deleted, keys_of_a_deleted_game_are_not_granted;
         }
     };
 }
@@ -193,11 +235,27 @@ macro_rules! backend_conformance {
             replay: the_same_batch_again_gives_the_first_answer, other_rows_under_a_used_number_are_refused,
                 a_refused_number_can_be_used, the_answer_survives_later_reads;
             listing: nothing_is_listed_when_empty, stores_are_listed_with_their_scopes_in_order,
-                keys_are_listed_in_byte_order, keys_are_listed_in_pages, removed_keys_are_not_listed,
-                keys_of_other_stores_are_not_listed;
-            version_lists: a_version_is_read_whether_stored_or_kept, an_unknown_key_has_no_versions,
-                versions_are_listed_in_both_directions, versions_are_listed_in_pages,
+                keys_are_listed_in_byte_order, keys_are_listed_in_pages, removed_keys_are_listed_as_such,
+                keys_of_other_stores_are_not_listed, keys_are_listed_over_all_scopes,
+                bounds_of_a_range_are_not_included, old_tombstones_are_not_listed;
+            stores: game_stores_are_listed_by_name, game_stores_are_listed_between_bounds,
+                an_empty_store_is_not_listed, a_store_tells_when_it_was_written;
+            version_lists: a_version_is_read_whether_stored_or_kept, an_id_that_differs_in_one_part_names_no_version,
+                an_unknown_key_has_no_versions,
+                versions_are_listed_in_both_directions, versions_are_listed_in_pages, versions_are_listed_in_pages_within_bounds,
                 versions_are_listed_by_the_time_of_their_writing, versions_of_other_keys_are_not_listed;
+            version_times: the_version_of_a_time_is_read, a_time_whose_version_was_not_kept_has_none,
+                times_of_other_keys_are_theirs, versions_are_kept_to_the_tick, tombstones_are_kept_to_the_tick;
+            history: versions_expire_to_the_tick, versions_expire_in_steps, some_stores_keep_versions_for_shorter,
+                a_tombstone_in_use_outlives_its_expiry, live_entries_do_not_expire, a_version_is_removed_for_good,
+                an_id_that_names_no_version_removes_none, an_erased_revision_is_not_kept;
+            snapshots: a_snapshot_keeps_what_the_next_write_supersedes, a_snapshot_is_taken_once_a_day,
+                the_next_snapshot_keeps_again, writes_of_the_moment_count_as_before, erased_is_erased_in_a_snapshot_too,
+                other_games_and_ordered_stores_are_not_in_a_snapshot, each_game_of_a_batch_has_its_own_snapshot,
+                a_kept_revision_is_kept_once_in_a_snapshot, a_fenced_row_of_a_snapshot_keeps_nothing;
+            games: a_deleted_game_is_marked_and_restored, an_unknown_game_is_not_deleted,
+                a_game_that_is_not_deleted_is_not_purged, a_purge_leaves_nothing, a_purge_goes_in_steps,
+                a_purge_leaves_other_games_alone, a_purged_game_is_used_anew;
             sorted: numbers_are_sorted_in_both_directions, numbers_of_one_value_are_sorted_by_key,
                 numbers_are_sorted_in_pages, bounds_are_inclusive, numbers_are_exact_over_int64,
                 only_live_numbers_of_the_store_are_sorted, a_changed_number_moves;

@@ -9,9 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, CarryMessages, CommitBatches, HoldLeases,
-    ReadEntries, RowOutcome, ScanEntries, SortedItem, SortedQuery, VersionInfo, VersionQuery,
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, CarryMessages, CommitBatches, HoldLeases, Kept,
+    KeyItem, KeyRange, ReadEntries, RowOutcome, ScanEntries, SortedItem, SortedQuery, StoreInfo, StoresQuery,
+    VersionInfo, VersionQuery,
 };
+use clawstore_core::clock::Timestamp;
+use clawstore_core::entry::VersionId;
 use clawstore_core::{Entry, EntryKey, StoreId};
 use tokio::sync::watch;
 
@@ -82,7 +85,7 @@ impl GatedBackend {
         self.commits_open.send_replace(true);
     }
 
-    /// Reads of entries, versions and sorted lists wait from now on, until [`release_reads`](Self::release_reads).
+    /// Reads of entries, versions and lists wait from now on, until [`release_reads`](Self::release_reads).
     pub fn hold_reads(&self) {
         self.reads_open.send_replace(false);
     }
@@ -108,7 +111,7 @@ impl GatedBackend {
         self.plan().commit_faults.extend(std::iter::repeat_n(Fault::LoseReply, n));
     }
 
-    /// The next `n` reads of entries, versions or sorted lists fail.
+    /// The next `n` reads of entries, versions or lists fail.
     pub fn fail_reads(&self, n: usize, kind: BackendErrorKind) {
         self.plan().read_faults.extend(std::iter::repeat_n(kind, n));
     }
@@ -141,7 +144,7 @@ impl GatedBackend {
         self.commits_finished.subscribe()
     }
 
-    /// How many reads of entries, versions and sorted lists have been asked for (one read may be of many keys).
+    /// How many reads of entries, versions and lists have been asked for (one read may be of many keys).
     pub fn reads_started(&self) -> watch::Receiver<u64> {
         self.reads_started.subscribe()
     }
@@ -156,7 +159,7 @@ impl GatedBackend {
         reach(self.commits_finished(), n).await;
     }
 
-    /// Waits until at least `n` reads of entries, versions and sorted lists have been asked for, held ones included.
+    /// Waits until at least `n` reads of entries, versions and lists have been asked for, held ones included.
     pub async fn wait_reads_started(&self, n: u64) {
         reach(self.reads_started(), n).await;
     }
@@ -185,6 +188,17 @@ impl GatedBackend {
         self.reads_started.send_modify(|count| *count += 1);
         wait_open(&self.reads_open).await;
         fault.map_or(Ok(()), |kind| Err(BackendError::new(kind, format_args!("planned failure: {kind:?}"))))
+    }
+
+    /// Passes a look at versions or lists, or fails it.
+    fn look<'a, T: 'a>(
+        &'a self,
+        ask: impl FnOnce(&'a dyn Backend) -> BackendFuture<'a, T> + Send + 'a,
+    ) -> BackendFuture<'a, T> {
+        Box::pin(async move {
+            self.read(0).await?;
+            ask(&*self.inner).await
+        })
     }
 
     async fn commit(&self, batch: Arc<Batch>) -> Result<Vec<RowOutcome>, BackendError> {
@@ -256,36 +270,32 @@ impl ScanEntries for GatedBackend {
         self.inner.list_stores()
     }
 
-    fn list_keys(
-        &self,
-        store: Arc<StoreId>,
-        after: Option<Arc<str>>,
-        limit: usize,
-    ) -> BackendFuture<'_, Vec<EntryKey>> {
-        self.inner.list_keys(store, after, limit)
+    fn list_game_stores(&self, query: StoresQuery) -> BackendFuture<'_, Vec<StoreInfo>> {
+        self.look(move |inner| inner.list_game_stores(query))
     }
 
-    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
-        Box::pin(async move {
-            self.read(1).await?;
-            self.inner.read_version(key, revision).await
-        })
+    fn list_keys(&self, range: KeyRange) -> BackendFuture<'_, Vec<KeyItem>> {
+        self.look(move |inner| inner.list_keys(range))
+    }
+
+    fn read_version(&self, key: EntryKey, id: VersionId, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        self.look(move |inner| inner.read_version(key, id, kept))
+    }
+
+    fn read_version_at(&self, key: EntryKey, at: Timestamp, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        self.look(move |inner| inner.read_version_at(key, at, kept))
     }
 
     fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
-        Box::pin(async move {
-            self.read(0).await?;
-            self.inner.list_versions(query).await
-        })
+        self.look(move |inner| inner.list_versions(query))
     }
 
     fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
-        Box::pin(async move {
-            self.read(0).await?;
-            self.inner.list_sorted(query).await
-        })
+        self.look(move |inner| inner.list_sorted(query))
     }
 }
+
+crate::delegate! { ExpireHistory, ManageGames for GatedBackend, via inner }
 
 impl Backend for GatedBackend {
     fn leases(&self) -> Option<&dyn HoldLeases> {

@@ -7,6 +7,7 @@
 pub mod conformance;
 pub mod postgres;
 
+mod delegate;
 mod gated_backend;
 mod manual_clock;
 mod memory_backend;

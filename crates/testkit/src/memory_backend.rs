@@ -4,6 +4,7 @@
 //! is shared, leases. Does not own: faults (`gated_backend`). It is the naive model the others are compared with, so it is
 //! kept plain.
 
+mod games;
 mod leases;
 
 use std::cmp::Ordering;
@@ -12,10 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clawstore_core::backend::{
     Backend, BackendError, BackendErrorKind, BackendFuture, Batch, BatchRow, CommitBatches, Fence, HoldLeases,
-    Incarnation, LaneId, ReadEntries, RowOutcome, ScanEntries, SortedItem, SortedQuery, VersionInfo, VersionQuery,
+    Incarnation, Kept, KeyItem, KeyPlace, KeyRange, LaneId, Previous, ReadEntries, RowOutcome, ScanEntries, SortedItem,
+    SortedQuery, StoreInfo, StoresQuery, VersionInfo, VersionQuery,
 };
+use clawstore_core::clock::Timestamp;
+use clawstore_core::entry::VersionId;
+use clawstore_core::limits::SNAPSHOT_SKEW;
 use clawstore_core::ordered::sort_number;
-use clawstore_core::{Entry, EntryKey, StoreId};
+use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind};
 
 use crate::conformance::InspectVersions;
 
@@ -31,13 +36,25 @@ pub struct MemoryBackend {
 #[derive(Debug, Default)]
 struct Stored {
     entries: BTreeMap<EntryKey, Arc<Entry>>,
-    versions: BTreeMap<EntryKey, Vec<Arc<Entry>>>,
+    versions: BTreeMap<EntryKey, Vec<Superseded>>,
+    /// When a standard store was first and last written to.
+    written: BTreeMap<(GameId, Box<str>), (Timestamp, Timestamp)>,
+    snapshots: BTreeMap<GameId, Timestamp>,
+    deleted: BTreeMap<GameId, Timestamp>,
     /// Beats of the incarnations that are alive.
     alive: BTreeMap<Incarnation, u64>,
     /// Those that died or left.
     ended: BTreeSet<Incarnation>,
     owners: BTreeMap<EntryKey, (Incarnation, Fence)>,
     wanted: BTreeMap<EntryKey, Incarnation>,
+}
+
+/// A version that is kept.
+#[derive(Debug, Clone)]
+struct Superseded {
+    entry: Arc<Entry>,
+    /// When the next revision was written.
+    at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -119,19 +136,40 @@ impl Stored {
         if previous.map_or(0, |entry| entry.revision) != row.base {
             return RowOutcome::Fenced;
         }
-        let superseded = previous.filter(|_| row.keep_previous).cloned();
-        let versions = superseded.into_iter().chain(row.kept.iter().cloned());
+        let is_in_snapshot = |old: &Entry| {
+            let snapshot = self.snapshots.get(&row.key.store.game);
+            row.key.store.kind == StoreKind::Standard
+                && snapshot.is_some_and(|at| old.updated <= at.later(SNAPSHOT_SKEW))
+        };
+        let superseded = previous.filter(|old| match row.previous {
+            Previous::Kept => true,
+            Previous::Overwritten => is_in_snapshot(old),
+            Previous::Erased => false,
+        });
+        let kept: Vec<_> = superseded.into_iter().chain(&row.kept).cloned().collect();
+        let nexts = kept.iter().skip(1).chain([&row.entry]).map(|next| next.updated);
+        // Of one that is kept by a snapshot, the next may be one that is not.
+        let versions = kept.iter().zip(nexts).map(|(entry, at)| Superseded { entry: Arc::clone(entry), at });
+        let versions: Vec<_> = versions.collect();
         self.versions.entry(row.key.clone()).or_default().extend(versions);
         self.entries.insert(row.key.clone(), Arc::clone(&row.entry));
+        if row.key.store.kind == StoreKind::Standard {
+            let at = row.entry.updated;
+            let store = (row.key.store.game, row.key.store.name.clone());
+            let (_, last) = self.written.entry(store).or_insert((at, at));
+            *last = at.max(*last);
+        }
         if self.wanted.contains_key(&row.key) { RowOutcome::Wanted } else { RowOutcome::Committed }
     }
 }
 
 impl Stored {
-    /// Everything that is known of a key, oldest first.
-    fn revisions(&self, key: &EntryKey) -> Vec<Entry> {
-        let kept = self.versions.get(key).into_iter().flatten();
-        kept.chain(self.entries.get(key)).map(|entry| Entry::clone(entry)).collect()
+    /// Every version of a key that is kept, oldest first, with the time when it was superseded.
+    fn revisions(&self, key: &EntryKey, kept: Kept) -> Vec<(Entry, Option<Timestamp>)> {
+        let versions = self.versions.get(key).into_iter().flatten().filter(|version| version.at >= kept.versions_since);
+        let versions = versions.map(|version| (Entry::clone(&version.entry), Some(version.at)));
+        let newest = self.entries.get(key).filter(|entry| is_kept(entry, kept));
+        versions.chain(newest.map(|entry| (Entry::clone(entry), None))).collect()
     }
 
     /// Live entries of an ordered store, ascending.
@@ -145,6 +183,11 @@ impl Stored {
         items.sort_by(|a, b| (a.number, &a.key).cmp(&(b.number, &b.key)));
         items
     }
+}
+
+/// Is the stored revision live, or a tombstone that still counts?
+fn is_kept(entry: &Entry, kept: Kept) -> bool {
+    entry.value.is_some() || entry.updated >= kept.tombstones_since
 }
 
 impl ReadEntries for MemoryBackend {
@@ -172,39 +215,79 @@ impl ScanEntries for MemoryBackend {
         })
     }
 
-    fn list_keys(
-        &self,
-        store: Arc<StoreId>,
-        after: Option<Arc<str>>,
-        limit: usize,
-    ) -> BackendFuture<'_, Vec<EntryKey>> {
+    fn list_game_stores(&self, query: StoresQuery) -> BackendFuture<'_, Vec<StoreInfo>> {
         Box::pin(async move {
             let stored = lock(&self.stored);
-            let live = stored.entries.iter().filter(|(key, entry)| key.store == store && entry.value.is_some());
-            let beyond = live.filter(|(key, _)| after.as_ref().is_none_or(|after| key.key > *after));
-            Ok(beyond.map(|(key, _)| key.clone()).take(limit).collect())
+            let holds_any = |store: &(GameId, Box<str>)| {
+                let is_meant = |key: &EntryKey| {
+                    (key.store.game, key.store.kind, &key.store.name) == (store.0, StoreKind::Standard, &store.1)
+                };
+                stored.entries.iter().any(|(key, entry)| is_meant(key) && is_kept(entry, query.kept))
+            };
+            let is_asked = |(game, name): &(GameId, Box<str>)| {
+                *game == query.game && *query.after < **name && **name < *query.before
+            };
+            let stores = stored.written.iter().filter(|(store, _)| is_asked(store) && holds_any(store));
+            let info = |((_, name), &(created, updated)): (&(GameId, Box<str>), &(Timestamp, Timestamp))| StoreInfo {
+                name: name.as_ref().into(),
+                created,
+                updated,
+            };
+            Ok(stores.map(info).take(query.limit).collect())
         })
     }
 
-    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
-        Box::pin(async move { Ok(lock(&self.stored).revisions(&key).into_iter().find(|e| e.revision == revision)) })
+    fn list_keys(&self, range: KeyRange) -> BackendFuture<'_, Vec<KeyItem>> {
+        Box::pin(async move {
+            let stored = lock(&self.stored);
+            let store = &range.store;
+            let is_meant = |key: &EntryKey| {
+                (key.store.game, key.store.kind, &key.store.name) == (store.game, store.kind, &store.name)
+            };
+            let entries = stored.entries.iter().filter(|(key, entry)| is_meant(key) && is_kept(entry, range.kept));
+            let items = entries.map(|(key, entry)| KeyItem {
+                place: KeyPlace { scope: key.store.scope.as_ref().into(), key: Arc::clone(&key.key) },
+                is_deleted: entry.value.is_none(),
+            });
+            Ok(items.filter(|i| range.after < i.place && i.place < range.before).take(range.limit).collect())
+        })
+    }
+
+    fn read_version(&self, key: EntryKey, id: VersionId, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        Box::pin(async move {
+            let revisions = lock(&self.stored).revisions(&key, kept);
+            Ok(revisions.into_iter().map(|(entry, _)| entry).find(|entry| entry.version() == id))
+        })
+    }
+
+    fn read_version_at(&self, key: EntryKey, at: Timestamp, kept: Kept) -> BackendFuture<'_, Option<Entry>> {
+        Box::pin(async move {
+            let revisions = lock(&self.stored).revisions(&key, kept);
+            let is_current = |(entry, superseded): &(Entry, Option<Timestamp>)| {
+                entry.updated <= at && superseded.is_none_or(|superseded| at < superseded)
+            };
+            Ok(revisions.into_iter().find(is_current).map(|(entry, _)| entry))
+        })
     }
 
     fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
         Box::pin(async move {
-            let mut revisions = lock(&self.stored).revisions(&query.key);
+            let revisions = lock(&self.stored).revisions(&query.key, query.kept);
             let (from, to) = (query.from.unwrap_or_default(), query.to);
-            revisions.retain(|entry| entry.updated >= from && to.is_none_or(|to| entry.updated <= to));
-            if query.descending {
-                revisions.reverse();
-            }
-            let first = match query.after {
-                Some(after) if query.descending => revisions.partition_point(|entry| entry.revision >= after),
-                Some(after) => revisions.partition_point(|entry| entry.revision <= after),
-                None => 0,
+            let is_behind = |at: Timestamp| match query.after {
+                Some(after) if query.descending => at < after,
+                Some(after) => at > after,
+                None => true,
             };
-            let info = |entry: &Entry| VersionInfo { id: entry.version(), is_deleted: entry.value.is_none() };
-            Ok(revisions.iter().skip(first).take(query.limit).map(info).collect())
+            let is_asked = |at: Timestamp| at >= from && to.is_none_or(|to| at <= to) && is_behind(at);
+            let asked = revisions.into_iter().map(|(entry, _)| entry).filter(|entry| is_asked(entry.updated));
+            let mut infos: Vec<_> =
+                asked.map(|entry| VersionInfo { id: entry.version(), is_deleted: entry.value.is_none() }).collect();
+            if query.descending {
+                infos.reverse();
+            }
+            infos.truncate(query.limit);
+            Ok(infos)
         })
     }
 
@@ -236,7 +319,7 @@ impl Backend for MemoryBackend {
 impl InspectVersions for MemoryBackend {
     fn versions(&self, key: &EntryKey) -> Vec<Entry> {
         let stored = lock(&self.stored);
-        stored.versions.get(key).into_iter().flatten().map(|entry| Entry::clone(entry)).collect()
+        stored.versions.get(key).into_iter().flatten().map(|version| Entry::clone(&version.entry)).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clawstore_core::backend::{
-    BackendErrorKind, Batch, BatchRow, CommitBatches, Fence, LaneId, ReadEntries, RowOutcome,
+    BackendErrorKind, Batch, BatchRow, CommitBatches, Fence, LaneId, Previous, ReadEntries, RowOutcome,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -24,8 +24,8 @@ fn key(name: &str) -> EntryKey {
 fn batch(seq: u64, name: &str) -> Arc<Batch> {
     let at = Timestamp::from_unix_ms(1);
     let entry = Arc::new(Entry::default().successor(Some(Value::integer(1)), Attributes::default(), at));
-    let row =
-        BatchRow { key: key(name), fence: Fence::default(), base: 0, keep_previous: false, kept: Vec::new(), entry };
+    let (fence, previous) = (Fence::default(), Previous::Overwritten);
+    let row = BatchRow { key: key(name), fence, base: 0, previous, kept: Vec::new(), entry };
     Arc::new(Batch { lane: LaneId::default(), seq, digest: seq, rows: vec![row] })
 }
 

@@ -1,38 +1,119 @@
 //! Lists and versions: what is asked for and what comes back.
 //!
-//! Owns: queries with their order and cursors, the same for every backend. Does not own: how many items a caller may ask
-//! for (`limits`), pages.
+//! Owns: queries with their order and bounds, the same for every backend. Does not own: how many items a caller may ask
+//! for (`limits`), pages and cursors (`listing`), how long history is kept (`versioning`).
 
 use std::sync::Arc;
 
 use super::BackendFuture;
 use crate::clock::Timestamp;
 use crate::entry::{Entry, VersionId};
-use crate::entry_key::{EntryKey, StoreId};
+use crate::entry_key::{EntryKey, GameId, StoreId};
 use crate::limits::NAME_BYTES_MAX;
 use crate::value::Value;
 
-/// Behind every key: its first 50 bytes are the greatest that UTF-8 has.
-const BEHIND_ANY_KEY: &str = "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}";
+/// Behind every name: its first 50 bytes are the greatest that UTF-8 has.
+pub const BEHIND_ANY_NAME: &str = "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}";
 
-const _: () = assert!(BEHIND_ANY_KEY.len() > NAME_BYTES_MAX);
+const _: () = assert!(BEHIND_ANY_NAME.len() > NAME_BYTES_MAX);
 
-/// Lists what is stored.
+/// Lists what is stored. Nothing that is not kept any more is shown, whether or not it is deleted yet.
 pub trait ScanEntries: Send + Sync {
-    /// Stores of any game, with their scopes, in order.
+    /// Stores of any game, with their scopes, in order. For people who look into a store.
     fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>>;
-    /// Live keys of a store after `after` in byte order, at most `limit`.
-    fn list_keys(&self, store: Arc<StoreId>, after: Option<Arc<str>>, limit: usize)
-    -> BackendFuture<'_, Vec<EntryKey>>;
-    /// One revision of a key: the stored one, or one that is kept. `None` if it is neither.
-    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>>;
-    /// The stored revision of a key and those that are kept, tombstones included.
+    /// Standard stores of one game that hold at least one key, removed ones included, by name in byte order.
+    fn list_game_stores(&self, query: StoresQuery) -> BackendFuture<'_, Vec<StoreInfo>>;
+    /// Keys of a store, removed ones included, by scope and key in byte order.
+    fn list_keys(&self, range: KeyRange) -> BackendFuture<'_, Vec<KeyItem>>;
+    /// One version of a key: the stored one, or one that is kept. `None` if it is neither.
+    fn read_version(&self, key: EntryKey, id: VersionId, kept: Kept) -> BackendFuture<'_, Option<Entry>>;
+    /// The version that was current at a time: written at it or before, and superseded after it. `None` if there was none,
+    /// or it is not kept.
+    fn read_version_at(&self, key: EntryKey, at: Timestamp, kept: Kept) -> BackendFuture<'_, Option<Entry>>;
+    /// The stored version of a key and those that are kept, tombstones included.
     fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>>;
     /// Live entries of an ordered store.
     fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>>;
 }
 
-/// Versions of a key, in the order of their revisions, which is that of their times.
+/// What of a store's history is still kept (`decisions.md` 10, 11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Versions superseded at this time or later.
+    pub versions_since: Timestamp,
+    /// Removed keys whose tombstone was written at this time or later.
+    pub tombstones_since: Timestamp,
+}
+
+/// Names of stores between two bounds, neither included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoresQuery {
+    /// Of which game.
+    pub game: GameId,
+    /// Only names behind this one.
+    pub after: Arc<str>,
+    /// Only names before this one.
+    pub before: Arc<str>,
+    /// Stores with nothing but older tombstones are empty.
+    pub kept: Kept,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A store in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// Its name; empty for the global data store.
+    pub name: Arc<str>,
+    /// When it was first written to.
+    pub created: Timestamp,
+    /// When it was last written to; at most a minute behind.
+    pub updated: Timestamp,
+}
+
+/// Where a key stands in its store: by scope, then by key, in byte order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyPlace {
+    /// The scope.
+    pub scope: Arc<str>,
+    /// The key.
+    pub key: Arc<str>,
+}
+
+/// Keys of one store between two places, neither included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRange {
+    /// Of which store; its scope is not looked at.
+    pub store: Arc<StoreId>,
+    /// Only keys behind this place.
+    pub after: KeyPlace,
+    /// Only keys before this place.
+    pub before: KeyPlace,
+    /// Older tombstones are not shown.
+    pub kept: Kept,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl KeyRange {
+    /// Keys of the scope of `store` behind a key, in byte order.
+    pub fn of_scope(store: Arc<StoreId>, after: &str, kept: Kept, limit: usize) -> Self {
+        let place = |key: &str| KeyPlace { scope: store.scope.as_ref().into(), key: key.into() };
+        // No key is empty, so the empty text stands before all of them.
+        Self { after: place(after), before: place(BEHIND_ANY_NAME), kept, limit, store }
+    }
+}
+
+/// A key in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyItem {
+    /// Its scope and name.
+    pub place: KeyPlace,
+    /// It is removed, and its tombstone is still kept.
+    pub is_deleted: bool,
+}
+
+/// Versions of a key, in the order of their times, which is that of their revisions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionQuery {
     /// Of which key.
@@ -43,23 +124,25 @@ pub struct VersionQuery {
     pub from: Option<Timestamp>,
     /// Not those accepted after this.
     pub to: Option<Timestamp>,
-    /// Only those behind this revision, in the order asked for.
-    pub after: Option<u64>,
+    /// Only those behind the one of this time, in the order asked for.
+    pub after: Option<Timestamp>,
+    /// What is still kept.
+    pub kept: Kept,
     /// At most so many.
     pub limit: usize,
 }
 
 impl VersionQuery {
-    /// The revisions asked for, neither bound included: what `after` and the order make of it.
-    pub fn revisions(&self) -> (i64, i64) {
-        let after = self.after.map(signed);
-        if self.descending { (0, after.unwrap_or(i64::MAX)) } else { (after.unwrap_or(0), i64::MAX) }
-    }
-
-    /// The ticks asked for, both bounds included.
+    /// The ticks asked for, both bounds included: what `from`, `to`, `after` and the order make of them. Empty if the first is
+    /// greater.
     pub fn ticks(&self) -> (i64, i64) {
         let ticks = |at: Timestamp| signed(at.ticks());
-        (self.from.map_or(0, ticks), self.to.map_or(i64::MAX, ticks))
+        let (first, last) = (self.from.map_or(0, ticks), self.to.map_or(i64::MAX, ticks));
+        match self.after.map(ticks) {
+            None => (first, last),
+            Some(after) if self.descending => (first, last.min(after.saturating_sub(1))),
+            Some(after) => (first.max(after.saturating_add(1)), last),
+        }
     }
 }
 
@@ -99,7 +182,7 @@ impl SortedQuery {
     /// Number and key in front of the first that is asked for, and the last number: all that a database must compare.
     pub fn bounds(&self) -> ((i64, &str), i64) {
         // No key is empty, so the empty text stands before all of them.
-        let first = if self.ascending { (self.min, "") } else { (self.max, BEHIND_ANY_KEY) };
+        let first = if self.ascending { (self.min, "") } else { (self.max, BEHIND_ANY_NAME) };
         let after = self.after.as_ref().map_or(first, |(number, key)| (*number, &**key));
         if self.ascending { (after.max(first), self.max) } else { (after.min(first), self.min) }
     }

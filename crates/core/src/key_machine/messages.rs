@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::Fence;
+use crate::backend::{Fence, Previous};
 use crate::clock::{Moment, Timestamp};
 use crate::entry::Entry;
 use crate::entry_key::StoreKind;
@@ -99,8 +99,8 @@ pub enum Item<C> {
         fence: Fence,
         /// Its answer, once durable.
         reply: Reply,
-        /// The revision before it becomes a version (`versioning`).
-        keep_previous: bool,
+        /// What becomes of the revision before it (`versioning`).
+        previous: Previous,
     },
     /// An answer that shows a revision which is not durable yet (I4).
     Gate {

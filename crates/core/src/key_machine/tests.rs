@@ -263,3 +263,38 @@ fn a_fault_while_it_leaves_recalls_once_more() {
     assert_eq!(bench.step(Input::Recalled(2, Vec::new(), Some(Arc::default()))), ["leaving"]);
     assert_eq!(bench.step(Input::Leave), ["left "]);
 }
+
+/// What becomes of `head` when a call at `at` supersedes it.
+fn previous(retention: Retention, head: &Entry, at: Timestamp, request: Request) -> Previous {
+    let owned = Owned { entry: Arc::new(head.clone()), ..Owned::default() };
+    let mut machine = KeyMachine::<Port>::new(StoreKind::Standard, retention, owned);
+    let (writer, deadline) = (Writer { vm: VmId(1), op: 1 }, Moment::default() + Duration::from_secs(30));
+    let mut effects = Vec::new();
+    let op = Box::new(Op { writer, at, deadline, request, caller: Port::default() });
+    machine.step(Moment::default(), Input::Call(op), &mut effects);
+    match effects.pop() {
+        Some(Effect::Submit(Item::Write { previous, .. })) => previous,
+        other => panic!("no write: {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_superseded_is_kept_as_its_store_says_and_an_erased_version_never() {
+    let (start, minute) = (Timestamp::default(), Timestamp::from_unix_ms(60_000));
+    let head = Entry::default().successor(Some(Value::integer(1)), Attributes::default(), start);
+    let after_a_minute = |retention, request| previous(retention, &head, minute, request);
+    assert_eq!(after_a_minute(Retention::Hourly, Request::Set(set(2))), Previous::Overwritten);
+    assert_eq!(after_a_minute(Retention::EveryWrite, Request::Set(set(2))), Previous::Kept);
+    assert_eq!(after_a_minute(Retention::Hourly, Request::Remove), Previous::Kept);
+    for retention in [Retention::Hourly, Retention::EveryWrite] {
+        assert_eq!(after_a_minute(retention, Request::RemoveVersion(head.version())), Previous::Erased);
+    }
+}
+
+#[test]
+fn a_tombstone_that_is_over_is_kept_no_longer() {
+    let removed = Entry::default().successor(None, Attributes::default(), Timestamp::default());
+    let day = |day: u64| Timestamp::from_unix_ms(day * 86_400_000);
+    let set_at = |at| previous(Retention::Hourly, &removed, at, Request::Set(set(2)));
+    assert_eq!((set_at(day(30)), set_at(day(30).next())), (Previous::Kept, Previous::Erased));
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::backend::{Fence, Incarnation};
+use crate::backend::{Fence, Incarnation, Previous};
 use crate::entry::{Attributes, Entry};
 use crate::entry_key::{GameId, StoreId};
 use crate::value::Value;
@@ -14,7 +14,7 @@ fn rows(count: u64) -> Vec<BatchRow> {
         key: EntryKey::new(&store, format!("k{n}").as_bytes()).expect("legal"),
         fence: Fence::default(),
         base: 0,
-        keep_previous: false,
+        previous: Previous::Overwritten,
         kept: Vec::new(),
         entry: Arc::new(Entry::default().successor(
             Some(Value::integer(1)),

@@ -79,7 +79,7 @@ impl Quota {
             (self.minute, self.units) = (minute, 0);
         }
         let (base, per_user) = MEMORY_UNITS_PER_MINUTE;
-        if self.limits == Limits::Roblox && self.units >= base + per_user * u64::from(self.users) {
+        if self.limits.are_fixed() && self.units >= base + per_user * u64::from(self.users) {
             return Err(
                 MemoryStatus::RequestThrottled.error("Recent requests to memory stores have hit one or more limits.")
             );
@@ -101,7 +101,7 @@ impl Quota {
         if after.resident() > MEMORY_BYTES_PER_GAME && after.resident() > before.resident() {
             return Err(full());
         }
-        if self.limits == Limits::Roblox && after.bytes > before.bytes {
+        if self.limits.are_fixed() && after.bytes > before.bytes {
             let (base, per_user) = MEMORY_QUOTA_BYTES;
             if after.bytes > base + per_user * self.most_users(now) as usize {
                 return Err(full());

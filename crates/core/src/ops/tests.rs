@@ -127,3 +127,18 @@ fn attributes_at_the_limit_and_beyond() {
     assert_eq!(check(5, 300), Err(ErrorCode::UserIdLimitExceeded));
     assert_eq!(check(4, 301), Err(ErrorCode::AttributeSizeTooLarge));
 }
+
+#[test]
+fn the_newest_version_is_erased_and_others_are_left_to_where_they_are_kept() {
+    let head = stored("[1]");
+    let (entry, reply) = write(&Request::RemoveVersion(head.version()), &head);
+    assert_eq!((entry.revision, json(&entry), entry.attributes.clone()), (2, None, Attributes::default()));
+    assert_eq!(reply, Reply::Nothing);
+    let older = VersionId { revision: 0, ..head.version() };
+    let leaves = |id, head: &Arc<Entry>| {
+        Request::RemoveVersion(id).apply(StoreKind::Standard, head, AT) == Ok(Applied::Reply(Reply::Nothing))
+    };
+    assert!(leaves(older, &head));
+    assert!(leaves(VersionId { updated: AT.next(), ..head.version() }, &head), "another key's history");
+    assert!(leaves(entry.version(), &entry), "a tombstone holds nothing that could be erased");
+}

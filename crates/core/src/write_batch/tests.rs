@@ -18,7 +18,7 @@ fn key(name: &str) -> EntryKey {
 }
 
 /// A set of `bytes` bytes on `head`, to be pushed.
-fn write(head: &Arc<Entry>, bytes: usize, keep_previous: bool) -> (Item<&'static str>, Arc<Entry>) {
+fn write(head: &Arc<Entry>, bytes: usize, previous: Previous) -> (Item<&'static str>, Arc<Entry>) {
     let value = Value::new(vec![b'1'; bytes]).expect("within the limit");
     let request = Request::Set(Set { value, attributes: Attributes::default() });
     let Ok(Applied::Write { entry, reply }) = request.apply(StoreKind::Standard, head, Timestamp::default()) else {
@@ -27,13 +27,14 @@ fn write(head: &Arc<Entry>, bytes: usize, keep_previous: bool) -> (Item<&'static
     let writer = Writer { vm: VmId(1), op: entry.revision };
     let deadline = Moment::default() + Duration::from_secs(30);
     let op = Box::new(Op { writer, at: Timestamp::default(), deadline, request, caller: "caller" });
-    (Item::Write { op, entry: Arc::clone(&entry), fence: Fence::default(), reply, keep_previous }, entry)
+    (Item::Write { op, entry: Arc::clone(&entry), fence: Fence::default(), reply, previous }, entry)
 }
 
 fn push(pending: &mut Pending, name: &str, sizes: &[usize], keep: bool) {
     let mut head = Arc::default();
     for &bytes in sizes {
-        let (item, entry) = write(&head, bytes, keep);
+        let previous = if keep { Previous::Kept } else { Previous::Overwritten };
+        let (item, entry) = write(&head, bytes, previous);
         head = entry;
         pending.push(&key(name), item, &mut |_, _| panic!("nothing is answered yet"));
     }
@@ -60,9 +61,21 @@ fn kept_versions_travel_and_count_as_rows() {
     push(&mut pending, "k", &[1; 10], true);
     let rows = pending.take(4, 1_000, true);
     let row = rows.first().expect("one row");
-    assert!(row.keep_previous);
+    assert_eq!(row.previous, Previous::Kept);
     assert_eq!(row.kept.iter().map(|entry| entry.revision).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(row.entry.revision, 4, "the key stops coalescing at the bound; its next writes wait");
+}
+
+#[test]
+fn an_erased_version_travels_in_no_row() {
+    let mut pending = Pending::default();
+    let (first, head) = write(&Arc::default(), 1, Previous::Kept);
+    let (second, _) = write(&head, 1, Previous::Erased);
+    for item in [first, second] {
+        pending.push(&key("k"), item, &mut |_, _| panic!("nothing is answered yet"));
+    }
+    let rows = pending.take(1_024, 1_000, true);
+    assert_eq!(rows.iter().map(|row| (row.base, row.kept.len())).collect::<Vec<_>>(), [(0, 0)]);
 }
 
 #[test]

@@ -12,7 +12,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, Fence, Incarnation, LaneId, RowOutcome};
+use clawstore_core::backend::{
+    BackendError, BackendErrorKind, Batch, Fence, Incarnation, LaneId, Previous, RowOutcome,
+};
 use clawstore_core::clock::{Moment, Timestamp};
 use clawstore_core::entry::{Attributes, Entry};
 use clawstore_core::error::Outcome;
@@ -44,6 +46,8 @@ pub(crate) enum Step {
     Cancel(usize),
     Set(usize),
     PoisonSet(usize),
+    /// `RemoveVersionAsync` of what is durable now, which may not be the newest by then.
+    Erase(usize),
     Get(usize),
     DeliverToMachine,
     DeliverToFlusher,
@@ -179,6 +183,7 @@ impl World {
             Step::Cancel(vm) => self.update(vm, false),
             Step::Set(vm) => self.plain(vm, 's'),
             Step::PoisonSet(vm) => self.plain(vm, 'p'),
+            Step::Erase(vm) => self.plain(vm, 'e'),
             Step::Get(vm) => self.plain(vm, 'g'),
             Step::DeliverToMachine => self.deliver_to_machine(),
             Step::DeliverToFlusher => self.deliver_to_flusher(),
@@ -231,6 +236,7 @@ impl World {
         let Some(writer) = self.writer(vm, kind) else { return };
         let request = match kind {
             'g' => Request::Get,
+            'e' => Request::RemoveVersion(self.cell.version()),
             _ => Request::Set(set(&[Self::tag(writer, kind == 'p')])),
         };
         if request.is_write() {
@@ -423,6 +429,10 @@ impl World {
         let mut outcomes = Vec::new();
         for row in &batch.rows {
             let fits = row.fence == Fence(self.fence) && row.base == self.stored().revision;
+            let next = row.kept.first().unwrap_or(&row.entry);
+            // Kept ones are in between: only the first write after the base can erase it.
+            let erases = row.previous == Previous::Erased;
+            assert!(!erases || next.value.is_none() || row.kept.is_empty(), "what erases a version leaves a tombstone");
             outcomes.push(if fits { RowOutcome::Committed } else { RowOutcome::Fenced });
             if fits {
                 for entry in row.kept.iter().chain([&row.entry]) {

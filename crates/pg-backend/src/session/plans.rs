@@ -17,7 +17,9 @@ use super::{Purpose, SETTINGS};
 const ROWS: &str = "
     INSERT INTO clawstore.game (external_id) SELECT n::text FROM generate_series(1, 20) AS n;
     INSERT INTO clawstore.store (game, kind, name)
-        SELECT game.id, 'ordered', 'S' || n FROM clawstore.game, generate_series(1, 50) AS n;
+        SELECT game.id, CASE WHEN n % 2 = 0 THEN 'ordered' ELSE 'standard' END, 'S' || n
+        FROM clawstore.game, generate_series(1, 50) AS n;
+    UPDATE clawstore.game SET snapshot = CASE WHEN id % 10 = 1 THEN 1 END, deleted = CASE WHEN id % 10 = 2 THEN 1 END;
     INSERT INTO clawstore.incarnation (id, server, state)
         SELECT n, 's', CASE WHEN n % 100 = 0 THEN 'alive' ELSE 'dead' END FROM generate_series(1, 2000) AS n;
     INSERT INTO clawstore.lane (incarnation, lane) SELECT id, lane FROM clawstore.incarnation, generate_series(0, 1) AS lane;
@@ -25,11 +27,13 @@ const ROWS: &str = "
         SELECT 1 + n % 1000, 's', 'k' || n, 1, 100, n, n, n::text, CASE WHEN n % 500 = 0 THEN 200 END,
                CASE WHEN n % 500 = 0 THEN 100 END
         FROM generate_series(1, 20000) AS n;
-    ANALYZE;
+    UPDATE clawstore.entry SET value = NULL, num = NULL, removed = fence WHERE fence % 50 = 0;
+    INSERT INTO clawstore.version (store, scope, key, revision, created, updated, superseded, day)
+        SELECT 1 + n % 1000, 's', 'k' || n, 1, 0, -n, n, now() FROM generate_series(1, 20000) AS n;
 ";
 
-/// Batches whose statements are planned inside the function: one without versions, one with each kind of them, the first
-/// again, and one whose number is wrong.
+/// Batches whose statements are planned inside the function: one without versions but for those of a snapshot, one with each kind
+/// of them, that one again, and one whose number is wrong.
 const BATCHES: &str = "
     LOAD 'auto_explain';
     SET auto_explain.log_min_duration = 0;
@@ -39,7 +43,7 @@ const BATCHES: &str = "
     SELECT clawstore.commit_batch_v1(100, 0::smallint, 1, 1, '{1,1}', '{s,s}', '{k1000,k2000}', '{1000,0}', '{1,1}', '{2,2}',
         '{1,1}', '{1,1}', '{1,1}', '{1,1}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
     SELECT clawstore.commit_batch_v1(100, 0::smallint, 2, 2, '{1}', '{s}', '{k1000}', '{1000}', '{2}', '{4}',
-        '{1}', '{1}', '{1}', '{1}', NULL, NULL, '{1}', '{1}', '{3}', '{1}', '{1}', '{1}', '{1}', '{NULL}', '{NULL}');
+        '{1}', '{3}', '{1}', '{1}', NULL, NULL, '{2}', '{1}', '{3}', '{1}', '{2}', '{3}', '{1}', '{NULL}', '{NULL}');
     SELECT clawstore.commit_batch_v1(100, 0::smallint, 2, 2, '{}', '{}', '{}', '{}', '{}', '{}',
         '{}', '{}', '{}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
     SELECT clawstore.commit_batch_v1(100, 0::smallint, 9, 9, '{}', '{}', '{}', '{}', '{}', '{}',
@@ -132,6 +136,7 @@ fn every_statement_goes_through_its_index() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(crate::migrate::up(&database.url().parse().unwrap())).unwrap();
     database.psql(ROWS).unwrap();
+    database.psql("VACUUM ANALYZE").unwrap();
 
     let mut plans = String::new();
     let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries");
@@ -148,6 +153,8 @@ fn every_statement_goes_through_its_index() {
     for plan in plans_inside(&database) {
         let _ = writeln!(plans, "commit_batch: {plan}");
     }
+    let without_index = |line: &&str| line.contains("Seq Scan entry") || line.contains("Seq Scan version");
+    assert_eq!(plans.lines().find(without_index), None);
     // By its whole path: the library would look for the workspace above the outermost Cargo.toml on the way up.
     expect_test::expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/src/session/plans.txt")].assert_eq(&plans);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clawstore_core::Entry;
 use clawstore_core::backend::{
-    BackendError, BackendErrorKind, BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome,
+    BackendError, BackendErrorKind, BackendFuture, Batch, CommitBatches, Previous, ReadEntries, RowOutcome,
 };
 use clawstore_postgres::PgBackend;
 use clawstore_testkit::postgres::Database;
@@ -72,7 +72,7 @@ fn a_missing_partition_is_not_the_fault_of_the_batch() {
                        WHERE inhparent = ''clawstore.version''::regclass LOOP EXECUTE ''DROP TABLE '' || t; END LOOP; END'")
             .unwrap();
         let mut keep = row(&key("k"), 1, &next(&first("1"), value("2")));
-        keep.keep_previous = true;
+        keep.previous = Previous::Kept;
         let error = backend.commit_batch(batch(2, vec![keep.clone()])).await.unwrap_err();
         assert_eq!(error.kind, BackendErrorKind::Unavailable, "{error}");
         database.psql("SELECT clawstore.maintain_versions()").unwrap();
@@ -190,7 +190,7 @@ fn a_row_that_becomes_wanted_in_the_middle_commits_with_its_versions() {
         run(&mut holder, "BEGIN; UPDATE clawstore.entry SET wanted = 2, wanted_of = 1").await;
         let second = next(&first("1"), value("2"));
         let mut keep = row(&key("k"), 1, &next(&second, value("3")));
-        keep.keep_previous = true;
+        keep.previous = Previous::Kept;
         keep.kept = vec![Arc::new(second)];
         let let_go = async {
             until(&mut watcher, HANGING, 1).await;

@@ -7,6 +7,7 @@
 mod commits;
 mod conformance;
 mod connections;
+mod history;
 mod leases;
 mod messages;
 mod migrations;

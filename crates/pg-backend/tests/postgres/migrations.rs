@@ -1,6 +1,6 @@
 //! Bringing a database to the schema of this binary, from whatever it is.
 
-use clawstore_core::backend::ReadEntries;
+use clawstore_core::backend::{Kept, ReadEntries, ScanEntries, VersionQuery};
 use clawstore_postgres::{OpenError, PgBackend, PgSettings, migrate};
 use clawstore_testkit::postgres::Database;
 
@@ -46,6 +46,58 @@ fn up_down_and_up_again_with_data() {
     });
 }
 
+/// Data of the release before history had times: it is listed as if it had been written since.
+#[test]
+fn what_was_written_before_has_its_times() {
+    let database = Database::create();
+    block_on(async {
+        let options = options(&database);
+        migrate::up(&options).await.unwrap();
+        assert!(migrate::down(&options).await.unwrap().is_some_and(|step| step.description == "history"));
+        database.psql(BEFORE).unwrap();
+        let backend = open_here(&database).await;
+        let stores =
+            database.psql("SELECT name, created, updated FROM clawstore.store ORDER BY id").unwrap().trim().to_owned();
+        assert_eq!(stores, "Coins|1|30\nTop|2|40\nEmpty||");
+        let removed = database.psql("SELECT key, removed FROM clawstore.entry ORDER BY key").unwrap().trim().to_owned();
+        assert_eq!(removed, "acquired|\ngone|30\nk|\nnumber|-1");
+        let query = VersionQuery {
+            key: key("k"),
+            descending: true,
+            from: None,
+            to: None,
+            after: None,
+            kept: Kept::default(),
+            limit: 10,
+        };
+        let listed = backend.list_versions(query).await.unwrap();
+        assert_eq!(listed.iter().map(|version| version.id.revision).collect::<Vec<_>>(), [2, 1]);
+        // And back, with versions that the older order could not tell apart.
+        database
+            .psql(
+                "INSERT INTO clawstore.version (revision, created, updated, superseded, store, day, scope, key, value) \
+                 SELECT revision, created, updated + 1, superseded + 1, store, day, scope, key, 'newer' FROM clawstore.version",
+            )
+            .unwrap();
+        migrate::down(&options).await.unwrap();
+        assert_eq!(database.psql("SELECT value FROM clawstore.version").unwrap().trim(), "newer");
+    });
+}
+
+/// Keys as the release before wrote them: live with a version, removed, removed from an ordered store, acquired only.
+const BEFORE: &str = "
+    INSERT INTO clawstore.game (external_id) VALUES ('1');
+    INSERT INTO clawstore.store (game, kind, name)
+        SELECT id, kind, name FROM clawstore.game,
+        (VALUES (1, 'standard', 'Coins'), (2, 'ordered', 'Top'), (3, 'standard', 'Empty')) AS store (n, kind, name) ORDER BY n;
+    INSERT INTO clawstore.entry (store, scope, key, revision, created, updated, value)
+        SELECT id, 'global', entry.key, revision, entry.created, entry.updated, value FROM clawstore.store JOIN
+        (VALUES ('Coins', 'k', 2, 1, 20, '2'), ('Coins', 'gone', 2, 5, 30, NULL), ('Top', 'number', 2, 2, 40, NULL),
+            ('Coins', 'acquired', 0, 0, 0, NULL)) AS entry (name, key, revision, created, updated, value) USING (name);
+    INSERT INTO clawstore.version (revision, created, updated, superseded, store, day, scope, key, value)
+        SELECT 1, 1, 1, 20, id, (now() AT TIME ZONE 'UTC')::date, 'global', 'k', '1' FROM clawstore.store WHERE name = 'Coins';
+";
+
 /// Each finds the schema as it needs it, whoever made it.
 #[test]
 fn ten_processes_start_at_once_on_an_empty_database() {
@@ -57,7 +109,7 @@ fn ten_processes_start_at_once_on_an_empty_database() {
         })
     };
     assert_eq!(start().len(), 10);
-    assert_eq!(database.psql("SELECT count(*) FROM clawstore.migration").unwrap().trim(), "1");
+    assert_eq!(database.psql("SELECT count(*) FROM clawstore.migration").unwrap().trim(), "2");
 }
 
 /// Another product's migrations, in another schema, are neither read nor touched.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseAnswer, LeaseRequest,
+    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseAnswer, LeaseRequest, Previous,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -79,7 +79,7 @@ pub(crate) fn next(entry: &Entry, value: Option<Value>) -> Entry {
 
 pub(crate) fn row(key: &EntryKey, base: u64, entry: &Entry) -> BatchRow {
     let (key, entry) = (key.clone(), Arc::new(entry.clone()));
-    BatchRow { key, fence: FENCE, base, keep_previous: false, kept: Vec::new(), entry }
+    BatchRow { key, fence: FENCE, base, previous: Previous::Overwritten, kept: Vec::new(), entry }
 }
 
 pub(crate) fn batch(seq: u64, rows: Vec<BatchRow>) -> Arc<Batch> {

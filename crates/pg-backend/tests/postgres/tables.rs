@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clawstore_core::Entry;
-use clawstore_core::backend::{CommitBatches, RowOutcome};
+use clawstore_core::backend::{CommitBatches, Previous, RowOutcome};
 use clawstore_testkit::postgres::Database;
 
 use crate::support::{ask, batch, block_on, connect, first, key, next, open_here, own, row, run, value, write_new};
@@ -18,7 +18,7 @@ fn indexes_know_only_columns_that_seldom_change() {
                    JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid \
                    WHERE indrelid = 'clawstore.entry'::regclass AND refobjid = indrelid";
     // The constraint of the primary key stands between the table and its index: store, scope and key.
-    assert_eq!(database.psql(columns).unwrap().trim(), "key num scope store wanted_of");
+    assert_eq!(database.psql(columns).unwrap().trim(), "key num removed scope store wanted_of");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn versions_go_to_the_day_of_the_database() {
         write_new(&backend, &[key("k")], &first("1")).await;
         let second = next(&first("1"), value("2"));
         let mut keep = row(&key("k"), 1, &next(&second, value("3")));
-        keep.keep_previous = true;
+        keep.previous = Previous::Kept;
         keep.kept = vec![Arc::new(second)];
         backend.commit_batch(batch(2, vec![keep])).await.unwrap();
         let days = "SELECT bool_and(day = (now() AT TIME ZONE 'UTC')::date) AND count(*) = 2 FROM clawstore.version";

@@ -1,19 +1,18 @@
-//! One batch, one transaction.
+//! The rows of a batch.
 //!
 //! Owns: the order of statements for a row, and its outcome. In the common case a row is one statement that carries its
-//! own condition: it changes one row, or none if the base is not stored. Does not own: what happens after a failure
-//! (`writer`).
+//! own condition: it changes one row, or none if the base is not stored. Does not own: the transaction and what happens
+//! after a failure (`writer`), which revisions are kept but for those that a snapshot wants (the batch says).
 
-use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, BatchRow, RowOutcome};
+use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, BatchRow, Previous, RowOutcome};
 use clawstore_core::clock::Timestamp;
+use clawstore_core::limits::SNAPSHOT_SKEW;
 use clawstore_core::ordered::sort_number;
+use clawstore_core::{Entry, EntryKey, StoreKind};
 use rusqlite::{CachedStatement, Connection, Statement};
 
-use crate::columns::{RowKey, bind_entry, fits};
-use crate::failure::Stage;
-use crate::store_ids::StoreIds;
-
-type Failure = (Stage, rusqlite::Error);
+use super::Memory;
+use crate::columns::{RowKey, bind_entry, fits, signed};
 
 /// Refuses a batch that no retry would make acceptable, before anything is written.
 pub(super) fn check_rows(batch: &Batch) -> Result<(), BackendError> {
@@ -28,34 +27,34 @@ pub(super) fn check_rows(batch: &Batch) -> Result<(), BackendError> {
     Ok(())
 }
 
-/// Commits the rows whose base is stored. After an error the transaction may still be open.
-pub(super) fn run(connection: &Connection, stores: &mut StoreIds, batch: &Batch) -> Result<Vec<RowOutcome>, Failure> {
-    let outcomes = write_rows(connection, stores, batch).map_err(|error| (Stage::Rows, error))?;
-    let commit = || connection.prepare_cached("COMMIT")?.execute([]);
-    commit().map_err(|error| (Stage::Commit, error))?;
-    Ok(outcomes)
-}
-
-fn write_rows(connection: &Connection, stores: &mut StoreIds, batch: &Batch) -> rusqlite::Result<Vec<RowOutcome>> {
-    // IMMEDIATE takes the right to write at once, so that no statement in between can find it taken.
-    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+/// Writes the rows whose base is stored, within the running transaction.
+pub(super) fn write_rows(
+    connection: &Connection,
+    memory: &mut Memory,
+    batch: &Batch,
+) -> rusqlite::Result<Vec<RowOutcome>> {
     let mut statements = Statements::prepare(connection)?;
     let mut outcomes = Vec::with_capacity(batch.rows.len());
     for row in &batch.rows {
         let store = if row.base == 0 {
-            Some(stores.find_or_insert(connection, &row.key.store)?)
+            Some(memory.stores.find_or_insert(connection, &row.key.store)?)
         } else {
-            stores.find(connection, &row.key.store)?
+            memory.stores.find(connection, &row.key.store)?
         };
         let written = match store {
             Some(store) => {
                 let key = RowKey { store, scope: &row.key.store.scope, key: &row.key.key };
-                write_row(&mut statements, key, row)?
+                let written = write_row(&mut statements, memory, key, row)?;
+                if written {
+                    memory.times.note(store, &row.entry);
+                }
+                written
             }
             None => false,
         };
         outcomes.push(if written { RowOutcome::Committed } else { RowOutcome::Fenced });
     }
+    memory.times.write(connection)?;
     Ok(outcomes)
 }
 
@@ -63,6 +62,7 @@ fn write_rows(connection: &Connection, stores: &mut StoreIds, batch: &Batch) -> 
 struct Statements<'c> {
     insert: CachedStatement<'c>,
     update: CachedStatement<'c>,
+    update_live: CachedStatement<'c>,
     keep: CachedStatement<'c>,
     insert_version: CachedStatement<'c>,
 }
@@ -72,6 +72,7 @@ impl<'c> Statements<'c> {
         Ok(Self {
             insert: connection.prepare_cached(include_str!("../../queries/insert_entry.sql"))?,
             update: connection.prepare_cached(include_str!("../../queries/update_entry.sql"))?,
+            update_live: connection.prepare_cached(include_str!("../../queries/update_live_entry.sql"))?,
             keep: connection.prepare_cached(include_str!("../../queries/keep_entry.sql"))?,
             insert_version: connection.prepare_cached(include_str!("../../queries/insert_version.sql"))?,
         })
@@ -79,39 +80,115 @@ impl<'c> Statements<'c> {
 }
 
 /// Writes one row and its versions. `false`: the base is not stored, and nothing was written.
-fn write_row(statements: &mut Statements<'_>, key: RowKey<'_>, row: &BatchRow) -> rusqlite::Result<bool> {
-    let superseded_at = |next: usize| row.kept.get(next).map_or(row.entry.updated, |kept| kept.updated);
-    if row.keep_previous && row.base > 0 && !keep(&mut statements.keep, key, row.base, superseded_at(0))? {
-        return Ok(false);
-    }
+fn write_row(
+    statements: &mut Statements<'_>,
+    memory: &Memory,
+    key: RowKey<'_>,
+    row: &BatchRow,
+) -> rusqlite::Result<bool> {
     let written = if row.base == 0 {
-        key.bind(&mut statements.insert)?;
-        bind_entry(&mut statements.insert, &row.entry)?;
-        statements.insert.raw_bind_parameter(10, sort_number(&row.key, &row.entry))?;
-        statements.insert.raw_execute()?
+        insert(&mut statements.insert, key, row)?
     } else {
-        key.bind(&mut statements.update)?;
-        bind_entry(&mut statements.update, &row.entry)?;
-        statements.update.raw_bind_parameter(10, sort_number(&row.key, &row.entry))?;
-        statements.update.raw_bind_parameter(11, row.base as i64)?;
-        statements.update.raw_execute()?
+        supersede(statements, snapshot_of(memory, row), key, row)?
+            // To whoever knows the key, its tombstone was there until now.
+            || (memory.swept.holds(key, row.base) && insert(&mut statements.insert, key, row)?)
     };
-    if written == 0 {
+    if !written {
         return Ok(false);
     }
     for (index, kept) in row.kept.iter().enumerate() {
         key.bind(&mut statements.insert_version)?;
         bind_entry(&mut statements.insert_version, kept)?;
-        statements.insert_version.raw_bind_parameter(10, superseded_at(index + 1).ticks() as i64)?;
+        statements.insert_version.raw_bind_parameter(10, superseded_at(row, index + 1).ticks() as i64)?;
         statements.insert_version.raw_execute()?;
     }
     Ok(true)
 }
 
-/// Copies the stored revision to the versions; `false` if it is not `base`.
-fn keep(statement: &mut Statement<'_>, key: RowKey<'_>, base: u64, superseded: Timestamp) -> rusqlite::Result<bool> {
+/// Overwrites the stored revision, and keeps it if the row or a snapshot wants it.
+fn supersede(
+    statements: &mut Statements<'_>,
+    snapshot: Option<i64>,
+    key: RowKey<'_>,
+    row: &BatchRow,
+) -> rusqlite::Result<bool> {
+    match row.previous {
+        Previous::Kept => Ok(keep(&mut statements.keep, key, row)? && update(statements, key, row, None)?),
+        Previous::Overwritten if snapshot.is_some() => {
+            // Once per key and snapshot the first of them changes nothing.
+            Ok(update(statements, key, row, snapshot)?
+                || (keep(&mut statements.keep, key, row)? && update(statements, key, row, None)?))
+        }
+        Previous::Overwritten | Previous::Erased => update(statements, key, row, None),
+    }
+}
+
+/// Up to which time rows of the key's game were last written that its snapshot wants.
+fn snapshot_of(memory: &Memory, row: &BatchRow) -> Option<i64> {
+    let store = &row.key.store;
+    if memory.snapshots.is_empty() || store.kind == StoreKind::Ordered {
+        return None;
+    }
+    memory.snapshots.get(&store.game).map(|at| signed(at.later(SNAPSHOT_SKEW)))
+}
+
+fn insert(statement: &mut Statement<'_>, key: RowKey<'_>, row: &BatchRow) -> rusqlite::Result<bool> {
+    bind_row(statement, key, row)?;
+    Ok(statement.raw_execute()? > 0)
+}
+
+/// `newer_than`: only if the stored revision was written after this time.
+fn update(
+    statements: &mut Statements<'_>,
+    key: RowKey<'_>,
+    row: &BatchRow,
+    newer_than: Option<i64>,
+) -> rusqlite::Result<bool> {
+    let (base, newer_than) = (row.base as i64, newer_than.unwrap_or(-1));
+    // The common case first: nearly all writes are of live keys.
+    if row.key.store.kind == StoreKind::Standard && row.entry.value.is_some() {
+        let live = &mut statements.update_live;
+        key.bind(live)?;
+        bind_entry(live, &row.entry)?;
+        live.raw_bind_parameter(10, base)?;
+        live.raw_bind_parameter(11, newer_than)?;
+        if live.raw_execute()? > 0 {
+            return Ok(true);
+        }
+    }
+    let statement = &mut statements.update;
+    bind_row(statement, key, row)?;
+    statement.raw_bind_parameter(12, base)?;
+    statement.raw_bind_parameter(13, newer_than)?;
+    Ok(statement.raw_execute()? > 0)
+}
+
+/// Binds parameters 1 to 11: key, entry, and what it is found by.
+fn bind_row(statement: &mut Statement<'_>, key: RowKey<'_>, row: &BatchRow) -> rusqlite::Result<()> {
     key.bind(statement)?;
-    statement.raw_bind_parameter(4, base as i64)?;
-    statement.raw_bind_parameter(5, superseded.ticks() as i64)?;
+    bind_entry(statement, &row.entry)?;
+    statement.raw_bind_parameter(10, sort_number(&row.key, &row.entry))?;
+    statement.raw_bind_parameter(11, removed(&row.key, &row.entry))
+}
+
+/// From when a tombstone is; ordered stores keep none, so theirs are older than any time.
+fn removed(key: &EntryKey, entry: &Entry) -> Option<i64> {
+    match (&entry.value, key.store.kind) {
+        (Some(_), _) => None,
+        (None, StoreKind::Standard) => Some(signed(entry.updated)),
+        (None, StoreKind::Ordered) => Some(-1),
+    }
+}
+
+/// When what comes before the n-th kept revision was superseded; beyond the last of them, before the entry.
+fn superseded_at(row: &BatchRow, next: usize) -> Timestamp {
+    row.kept.get(next).map_or(row.entry.updated, |kept| kept.updated)
+}
+
+/// Copies the stored revision to the versions; `false` if it is not the base.
+fn keep(statement: &mut Statement<'_>, key: RowKey<'_>, row: &BatchRow) -> rusqlite::Result<bool> {
+    key.bind(statement)?;
+    statement.raw_bind_parameter(4, row.base as i64)?;
+    statement.raw_bind_parameter(5, superseded_at(row, 0).ticks() as i64)?;
     Ok(statement.raw_execute()? > 0)
 }

@@ -5,10 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
-use clawstore_core::backend::{BackendErrorKind, RowOutcome, ScanEntries, SortedQuery};
-use clawstore_core::{GameId, StoreId, StoreKind};
+use clawstore_core::backend::{BackendErrorKind, Kept, KeyRange, RowOutcome, ScanEntries};
 use clawstore_sqlite::{DATABASE_FILE, LOCK_FILE, OpenError, SqliteBackend, SqliteOptions, SqliteReader};
 use rusqlite::Connection;
 
@@ -90,7 +88,7 @@ fn a_reader_beside_a_live_writer_sees_each_commit() {
         assert_eq!(value(&reader, &name), None);
         commit(&backend, &first_write(seq, &name, "1")).expect("commits");
         assert_eq!(value(&reader, &name).as_deref(), Some("1"));
-        let keys = wait(reader.list_keys(key("x").store, None, 10)).expect("a list");
+        let keys = wait(reader.list_keys(KeyRange::of_scope(key("x").store, "", Kept::default(), 10))).expect("a list");
         assert_eq!(keys.len() as u64, seq);
     }
     // The reader does not keep the writer from closing, nor the other way round.
@@ -195,31 +193,4 @@ fn a_write_lock_of_somebody_else_passes() {
     assert_eq!(error.kind, BackendErrorKind::Unavailable);
     operator.execute_batch("ROLLBACK").expect("gives it back");
     assert_eq!(commit(&backend, &batch), Ok(vec![RowOutcome::Committed]));
-}
-
-/// A file of the release before: numbers of ordered stores are found in the values.
-#[test]
-fn an_older_schema_is_brought_up_to_date() {
-    let dir = tempfile::tempdir().expect("a directory");
-    drop(open(dir.path()));
-    let connection = Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
-    connection
-        .execute_batch(
-            "DROP INDEX entry_ordered;
-         ALTER TABLE entry DROP COLUMN num;
-         INSERT INTO game (external_id) VALUES ('7');
-         INSERT INTO store (game, kind, name) VALUES (1, 'standard', 'Scores'), (1, 'ordered', 'Scores');
-         INSERT INTO entry (store, scope, key, revision, created, updated, value)
-         VALUES (1, 'global', 'a', 1, 1, 1, '1'), (2, 'global', 'a', 1, 1, 1, '9223372036854775807'),
-                (2, 'global', 'b', 1, 1, 1, '-5'), (2, 'global', 'c', 1, 1, 1, NULL), (2, 'global', 'd', 1, 1, 1, '\"5\"');
-         PRAGMA user_version = 1;",
-    ).expect("rows");
-    drop(connection);
-    let backend = open(dir.path());
-    let store = StoreId::new(GameId::Number(7), StoreKind::Ordered, b"Scores", b"global").expect("legal");
-    let (min, max) = (i64::MIN, i64::MAX);
-    let query = SortedQuery { store: Arc::new(store), ascending: true, min, max, after: None, limit: 10 };
-    let items = wait(backend.list_sorted(query)).expect("a list");
-    let items: Vec<_> = items.iter().map(|item| (&*item.key, item.number)).collect();
-    assert_eq!(items, [("b", -5), ("a", i64::MAX)]);
 }

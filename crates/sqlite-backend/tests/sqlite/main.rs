@@ -7,4 +7,6 @@ mod conformance;
 mod durability;
 mod faults;
 mod files;
+mod history;
+mod old_files;
 mod support;

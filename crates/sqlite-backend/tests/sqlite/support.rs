@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendError, Batch, BatchRow, CommitBatches, Fence, LaneId, ReadEntries, RowOutcome,
+    Backend, BackendError, Batch, BatchRow, CommitBatches, Fence, LaneId, Previous, ReadEntries, RowOutcome,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -37,7 +37,7 @@ pub(crate) fn first_write(seq: u64, name: &str, json: &str) -> Arc<Batch> {
         key: key(name),
         fence: Fence::default(),
         base: 0,
-        keep_previous: false,
+        previous: Previous::Overwritten,
         kept: Vec::new(),
         entry: Arc::new(entry),
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clawstore_core::Entry;
+use clawstore_core::backend::Previous;
 use clawstore_core::backend::RowOutcome::{Committed, Fenced};
 
 use super::{Subject, first, json, key, key_in, next, row, store};
@@ -59,7 +60,7 @@ pub async fn a_fenced_row_leaves_no_versions(mut subject: Subject) {
     subject.commit(vec![row(&key, 1, &moved)]).await;
     let (second, third) = (next(&written, json("20")), next(&moved, json("30")));
     let mut late = row(&key, 1, &third);
-    late.keep_previous = true;
+    late.previous = Previous::Kept;
     late.kept = vec![Arc::new(second)];
     assert_eq!(subject.commit(vec![late]).await, [Fenced]);
     assert_eq!(subject.inspect.versions(&key), []);

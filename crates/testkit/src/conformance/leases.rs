@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, Batch, BatchRow, Beat, BeatAnswer, Fence, HoldLeases, Incarnation, LaneId,
-    LeaseAnswer, LeaseRequest, Peer, RowOutcome,
+    Backend, BackendError, BackendErrorKind, Batch, BatchRow, Beat, BeatAnswer, Fence, HoldLeases, Incarnation, Kept,
+    KeyRange, LaneId, LeaseAnswer, LeaseRequest, Peer, RowOutcome,
 };
 use clawstore_core::{Entry, EntryKey};
 
@@ -27,7 +27,7 @@ impl Shared {
     }
 
     /// Both processes, joined.
-    async fn processes(&self) -> [Process<'_>; 2] {
+    pub(super) async fn processes(&self) -> [Process<'_>; 2] {
         let [first, second] = [0, 1].map(|index| Process::new(&*self.backends[index], index as u64 + 1));
         first.leases.join(first.incarnation).await.expect("joins");
         second.leases.join(second.incarnation).await.expect("joins");
@@ -42,9 +42,9 @@ impl std::fmt::Debug for Shared {
 }
 
 /// One incarnation of one process.
-struct Process<'a> {
-    backend: &'a dyn Backend,
-    leases: &'a dyn HoldLeases,
+pub(super) struct Process<'a> {
+    pub(super) backend: &'a dyn Backend,
+    pub(super) leases: &'a dyn HoldLeases,
     incarnation: Incarnation,
 }
 
@@ -54,13 +54,13 @@ impl<'a> Process<'a> {
         Self { backend, leases, incarnation: Incarnation(incarnation) }
     }
 
-    async fn acquire(&self, key: &EntryKey, fence: u64) -> LeaseAnswer {
+    pub(super) async fn acquire(&self, key: &EntryKey, fence: u64) -> LeaseAnswer {
         let mut answers = self.try_acquire(&[(key, fence)]).await.expect("an acquisition");
         assert_eq!(answers.len(), 1, "one answer per key");
         answers.remove(0)
     }
 
-    async fn try_acquire(&self, keys: &[(&EntryKey, u64)]) -> Result<Vec<LeaseAnswer>, BackendError> {
+    pub(super) async fn try_acquire(&self, keys: &[(&EntryKey, u64)]) -> Result<Vec<LeaseAnswer>, BackendError> {
         self.leases.acquire(self.incarnation, keys.iter().map(|(key, fence)| lease(key, *fence)).collect()).await
     }
 
@@ -69,7 +69,7 @@ impl<'a> Process<'a> {
         Arc::new(Batch { lane, seq, digest: seq * 1_000, rows })
     }
 
-    async fn commit(&self, seq: u64, rows: Vec<BatchRow>) -> Result<Vec<RowOutcome>, BackendErrorKind> {
+    pub(super) async fn commit(&self, seq: u64, rows: Vec<BatchRow>) -> Result<Vec<RowOutcome>, BackendErrorKind> {
         self.backend.commit_batch(self.batch(seq, rows)).await.map_err(|error| error.kind)
     }
 
@@ -79,17 +79,17 @@ impl<'a> Process<'a> {
     }
 
     /// Declares another dead, as it was seen in the last beat.
-    async fn bury(&self, other: &Process<'_>) {
+    pub(super) async fn bury(&self, other: &Process<'_>) {
         let seen = self.beat().await.peers.into_iter().filter(|peer| peer.incarnation == other.incarnation).collect();
         self.leases.declare_dead(self.incarnation, seen).await.expect("a declaration");
     }
 }
 
-fn lease(key: &EntryKey, fence: u64) -> LeaseRequest {
+pub(super) fn lease(key: &EntryKey, fence: u64) -> LeaseRequest {
     LeaseRequest { key: key.clone(), fence: Fence(fence) }
 }
 
-fn owned(key: &EntryKey, fence: u64, base: u64, entry: &Entry) -> BatchRow {
+pub(super) fn owned(key: &EntryKey, fence: u64, base: u64, entry: &Entry) -> BatchRow {
     BatchRow { fence: Fence(fence), ..row(key, base, entry) }
 }
 
@@ -191,7 +191,8 @@ pub async fn acquired_keys_are_not_listed(shared: Shared) {
     a.try_acquire(&[(&written, 7), (&acquired, 8)]).await.expect("an acquisition");
     assert_eq!(a.backend.list_stores().await.expect("a list"), []);
     a.commit(1, vec![owned(&written, 7, 0, &first("1"))]).await.expect("commits");
-    assert_eq!(a.backend.list_keys(store, None, 10).await.expect("a list"), std::slice::from_ref(&written));
+    let listed = a.backend.list_keys(KeyRange::of_scope(store, "", Kept::default(), 10)).await.expect("a list");
+    assert_eq!(listed.iter().map(|item| &item.place.key).collect::<Vec<_>>(), [&written.key]);
     let read = a.backend.read_entries(vec![acquired, written]).await.expect("a read");
     assert_eq!(read, [Entry::default(), first("1")]);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clawstore_core::backend::{BackendErrorKind, RowOutcome};
+use clawstore_core::backend::{BackendErrorKind, Previous, RowOutcome};
 
 use super::{Subject, first, json, key, next, row};
 
@@ -12,7 +12,7 @@ pub async fn the_same_batch_again_gives_the_first_answer(mut subject: Subject) {
     subject.write_new(&b, "1").await;
     subject.write_new(&c, "1").await;
     let mut keep = row(&b, 1, &next(&first("1"), json("2")));
-    keep.keep_previous = true;
+    keep.previous = Previous::Kept;
     let batch = subject.next_batch(vec![row(&a, 0, &first("1")), row(&c, 0, &first("9")), keep]).await;
     let answer = subject.backend.commit_batch(Arc::clone(&batch)).await.expect("commits");
     assert_eq!(answer, [RowOutcome::Committed, RowOutcome::Fenced, RowOutcome::Committed]);

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use clawstore_core::backend::VersionQuery;
+use clawstore_core::backend::{Kept, Previous, VersionQuery};
 use clawstore_core::clock::Timestamp;
+use clawstore_core::entry::VersionId;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreKind};
 
 use super::{Subject, first, json, key, key_in, next, row, store_of};
 
 /// Six revisions, one a second: the first kept at once, the next from one batch with a tombstone among them, 5 not kept.
-async fn six_revisions(subject: &mut Subject, key: &EntryKey) -> [Entry; 6] {
+pub(super) async fn six_revisions(subject: &mut Subject, key: &EntryKey) -> [Entry; 6] {
     let attributes = Attributes { user_ids: vec![7], metadata: r#"{"a":1}"#.into() };
     let first = Entry::default().successor(json("1"), attributes, Timestamp::from_unix_ms(1_000));
     let after = |entry: &Entry, value| {
@@ -23,18 +24,30 @@ async fn six_revisions(subject: &mut Subject, key: &EntryKey) -> [Entry; 6] {
     let sixth = after(&fifth, json("6"));
     subject.commit(vec![row(key, 0, &first)]).await;
     let mut batch = row(key, 1, &fourth);
-    batch.keep_previous = true;
+    batch.previous = Previous::Kept;
     batch.kept = vec![Arc::new(second.clone()), Arc::new(third.clone())];
     subject.commit(vec![batch]).await;
     let mut batch = row(key, 4, &fifth);
-    batch.keep_previous = true;
+    batch.previous = Previous::Kept;
     subject.commit(vec![batch]).await;
     subject.commit(vec![row(key, 5, &sixth)]).await;
     [first, second, third, fourth, fifth, sixth]
 }
 
 fn all(key: &EntryKey) -> VersionQuery {
-    VersionQuery { key: key.clone(), descending: false, from: None, to: None, after: None, limit: 100 }
+    VersionQuery {
+        key: key.clone(),
+        descending: false,
+        from: None,
+        to: None,
+        after: None,
+        kept: Kept::default(),
+        limit: 100,
+    }
+}
+
+async fn read(subject: &Subject, key: &EntryKey, id: VersionId) -> Option<Entry> {
+    subject.backend.read_version(key.clone(), id, Kept::default()).await.expect("a read")
 }
 
 async fn revisions(subject: &Subject, query: VersionQuery) -> Vec<u64> {
@@ -47,11 +60,24 @@ pub async fn a_version_is_read_whether_stored_or_kept(mut subject: Subject) {
     let key = key("a");
     let written = six_revisions(&mut subject, &key).await;
     for entry in written {
-        let read = subject.backend.read_version(key.clone(), entry.revision).await.expect("a read");
-        assert_eq!(read, (entry.revision != 5).then_some(entry));
+        assert_eq!(read(&subject, &key, entry.version()).await, (entry.revision != 5).then_some(entry));
     }
-    for revision in [0, 7, u64::MAX] {
-        assert_eq!(subject.backend.read_version(key.clone(), revision).await.expect("a read"), None);
+}
+
+/// Each part of the id counts, of the stored version and of a kept one.
+pub async fn an_id_that_differs_in_one_part_names_no_version(mut subject: Subject) {
+    let key = key("a");
+    let [first, .., sixth] = six_revisions(&mut subject, &key).await;
+    for VersionId { created, revision, updated } in [first.version(), sixth.version()] {
+        for created in [Timestamp::default(), created.next()] {
+            assert_eq!(read(&subject, &key, VersionId { created, revision, updated }).await, None);
+        }
+        for updated in [Timestamp::default(), updated.next(), Timestamp::from_ticks(u64::MAX)] {
+            assert_eq!(read(&subject, &key, VersionId { created, revision, updated }).await, None);
+        }
+        for revision in [0, 2, u64::MAX] {
+            assert_eq!(read(&subject, &key, VersionId { created, revision, updated }).await, None);
+        }
     }
 }
 
@@ -64,8 +90,8 @@ pub async fn an_unknown_key_has_no_versions(mut subject: Subject) {
     let nowhere = key_in(&store_of(GameId::Number(9), StoreKind::Standard, "None", "s"), "a");
     for key in [key("acquired"), nowhere] {
         assert_eq!(revisions(&subject, all(&key)).await, [0; 0]);
-        assert_eq!(subject.backend.read_version(key.clone(), 0).await.expect("a read"), None);
-        assert_eq!(subject.backend.read_version(key, 1).await.expect("a read"), None);
+        assert_eq!(read(&subject, &key, Entry::default().version()).await, None);
+        assert_eq!(read(&subject, &key, first("1").version()).await, None);
     }
 }
 
@@ -84,22 +110,39 @@ pub async fn versions_are_listed_in_both_directions(mut subject: Subject) {
     assert_eq!(descending.expect("a list"), listed);
 }
 
-/// A page starts behind a revision, whether or not that one exists.
+/// A page starts behind a time, whether or not a version is of that time.
 pub async fn versions_are_listed_in_pages(mut subject: Subject) {
     let key = key("a");
     six_revisions(&mut subject, &key).await;
-    let page = |descending, after, limit| {
-        revisions(&subject, VersionQuery { descending, after: Some(after), limit, ..all(&key) })
+    let page = |descending, after: u64, limit| {
+        let after = Some(Timestamp::from_unix_ms(after));
+        revisions(&subject, VersionQuery { descending, after, limit, ..all(&key) })
     };
     assert_eq!(revisions(&subject, VersionQuery { limit: 2, ..all(&key) }).await, [1, 2]);
-    assert_eq!(page(false, 2, 2).await, [3, 4]);
-    assert_eq!(page(false, 4, usize::MAX).await, [6]);
-    assert_eq!(page(false, 6, 2).await, [0; 0]);
+    assert_eq!(page(false, 2_000, 2).await, [3, 4]);
+    assert_eq!(page(false, 4_000, usize::MAX).await, [6]);
+    assert_eq!(page(false, 6_000, 2).await, [0; 0]);
     assert_eq!(revisions(&subject, VersionQuery { descending: true, limit: 2, ..all(&key) }).await, [6, 4]);
-    assert_eq!(page(true, 5, 2).await, [4, 3]);
-    assert_eq!(page(true, 2, 2).await, [1]);
-    assert_eq!(page(true, 1, 2).await, [0; 0]);
+    assert_eq!(page(true, 5_000, 2).await, [4, 3]);
+    assert_eq!(page(true, 2_000, 2).await, [1]);
+    assert_eq!(page(true, 1_000, 2).await, [0; 0]);
     assert_eq!(page(true, u64::MAX, 0).await, [0; 0]);
+}
+
+/// A page that goes on stays within the bounds, in both directions.
+pub async fn versions_are_listed_in_pages_within_bounds(mut subject: Subject) {
+    let key = key("a");
+    six_revisions(&mut subject, &key).await;
+    let at = |ms| Some(Timestamp::from_unix_ms(ms));
+    let page = |descending, after| {
+        revisions(&subject, VersionQuery { descending, after: at(after), from: at(2_000), to: at(4_000), ..all(&key) })
+    };
+    assert_eq!(page(false, 2_000).await, [3, 4]);
+    assert_eq!(page(false, 1_000).await, [2, 3, 4], "a place outside of the bounds widens nothing");
+    assert_eq!(page(true, 4_000).await, [3, 2]);
+    assert_eq!(page(true, 6_000).await, [4, 3, 2]);
+    assert_eq!(page(false, 4_000).await, [0; 0]);
+    assert_eq!(page(true, 2_000).await, [0; 0]);
 }
 
 /// Both bounds are included.
@@ -135,11 +178,11 @@ pub async fn versions_of_other_keys_are_not_listed(mut subject: Subject) {
     for other in &theirs {
         let written = subject.write_new(other, "1").await;
         let mut keep = row(other, 1, &next(&written, json("2")));
-        keep.keep_previous = true;
+        keep.previous = Previous::Kept;
         subject.commit(vec![keep]).await;
     }
     let written = subject.write_new(&ours, "1").await;
     assert_eq!(revisions(&subject, all(&ours)).await, [1]);
-    assert_eq!(subject.backend.read_version(ours, 2).await.expect("a read"), None);
-    assert_eq!(written.revision, 1);
+    let theirs = next(&written, json("2")).version();
+    assert_eq!(read(&subject, &ours, theirs).await, None);
 }

@@ -41,6 +41,9 @@ impl Stored {
 
     fn acquire(&mut self, by: Incarnation, request: LeaseRequest) -> LeaseAnswer {
         let LeaseRequest { key, fence } = request;
+        if self.deleted.contains_key(&key.store.game) {
+            return LeaseAnswer::Busy;
+        }
         if let Some((owner, _)) = self.owners.get(&key)
             && *owner != by
             && let Some(&beats) = self.alive.get(owner)

@@ -1,0 +1,594 @@
+//! Budgets, queues and rates of games: their numbers, and their order against a plain model.
+#![allow(clippy::unwrap_used, clippy::cast_sign_loss, reason = "a test may panic, also in its helpers")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::entry_key::{EntryKey, GameId, StoreId};
+use crate::error::CallError;
+use crate::limits::{Limits, QUEUED_FAIRLY_MAX};
+use crate::ops::{Request, Set, Update};
+use crate::value::Value;
+
+fn start() -> Timestamp {
+    Timestamp::from_unix_ms(1_000_000)
+}
+
+fn at(seconds: u64) -> Timestamp {
+    start().later(Duration::from_secs(seconds))
+}
+
+fn key(kind: StoreKind, name: &str) -> EntryKey {
+    let store = Arc::new(StoreId::new(GameId::Number(1), kind, b"S", b"global").unwrap());
+    EntryKey::new(&store, name.as_bytes()).unwrap()
+}
+
+fn named(name: &str) -> BudgetType {
+    BudgetType::ALL.into_iter().find(|budget| budget.name() == name).unwrap()
+}
+
+/// A queue of numbers, with Roblox's rates.
+fn queues() -> Queues<u32> {
+    Queues::new(Limits::Roblox, start())
+}
+
+fn asked(request: &Request, key: &EntryKey) -> Asked {
+    let charge = Charge::of(key.store.kind, request);
+    Asked { key: Some(key.clone()), charge, throttle: Throttle::of_request(request) }
+}
+
+fn listed() -> Asked {
+    Asked { key: None, charge: Charge::LIST, throttle: Throttle::ListKeys }
+}
+
+fn free(_: &Asked) -> Room {
+    Room::Now
+}
+
+/// Makes so many calls that start.
+fn spend(queues: &mut Queues<u32>, now: Timestamp, asked: &Asked, times: u32) {
+    for number in 0..times {
+        assert_eq!(queues.enter(now, 0, asked.clone(), free, number), Entered::Starts(number), "call {number}");
+    }
+}
+
+fn drain(queues: &mut Queues<u32>, now: Timestamp) -> Vec<u32> {
+    std::iter::from_fn(|| queues.next(now, 0, free)).map(|(call, _)| call).collect()
+}
+
+#[test]
+fn a_server_starts_with_a_burst_and_fills_to_three_minutes() {
+    let mut queues = queues();
+    let mut shown = |now, players| BudgetType::ALL.map(|budget| queues.budget(now, players, budget));
+    let burst = [100, 100, 100, 10, 50, 100, 10, 100, 100];
+    assert_eq!(shown(start(), 0)[..9], burst, "the deprecated ones show those that stand for them");
+    assert_eq!(shown(start(), 0)[9..], [100, 100, 10, 100, 100, 50, 10, 50]);
+    assert_eq!(shown(at(1), 0)[9..], [101, 101, 10, 101, 101, 50, 10, 50], "shown are whole ones");
+    assert_eq!(shown(at(12), 0)[9..], [112, 112, 11, 112, 112, 56, 11, 56]);
+    assert_eq!(shown(at(3_600), 0)[9..], [180, 180, 15, 180, 180, 90, 15, 90], "three minutes' worth");
+    assert_eq!(shown(at(3_601), 2)[9..], [182, 182, 15, 182, 182, 90, 15, 90], "two players more");
+    assert_eq!(shown(at(7_200), 2)[9..], [420, 420, 27, 420, 420, 120, 27, 120]);
+    assert_eq!(shown(at(7_200), 0)[9..], [180, 180, 15, 180, 180, 90, 15, 90], "and gone");
+}
+
+#[test]
+fn no_budgets_no_numbers() {
+    for limits in [Limits::Off, Limits::Fair, Limits::RobloxClassic] {
+        let mut queues = Queues::<u32>::new(limits, start());
+        assert!(BudgetType::ALL.iter().all(|budget| queues.budget(start(), 0, *budget) == i32::MAX));
+        assert!(queues.set_rate(start(), 0, named("StandardRead"), (0, 0)).is_ok());
+        assert!(queues.set_rate(start(), 0, named("StandardRead"), (10_001, 0)).is_err(), "checked all the same");
+        spend(&mut queues, start(), &asked(&Request::Get, &key(StoreKind::Standard, "k")), 1_000);
+    }
+}
+
+#[test]
+fn a_closing_server_can_save() {
+    let mut queues = queues();
+    spend(&mut queues, start(), &asked(&Request::Remove, &key(StoreKind::Ordered, "k")), 50);
+    queues.top_up(start(), 0);
+    let shown = RequestType::ALL.map(|request| queues.budget(start(), 0, BudgetType::Modern(request)));
+    assert_eq!(shown, [150, 150, 12, 150, 150, 75, 12, 75]);
+    let mut full = self::queues();
+    full.budget(at(3_600), 0, named("StandardRead"));
+    full.top_up(at(3_600), 0);
+    assert_eq!(full.budget(at(3_600), 0, named("StandardRead")), 180, "nothing is taken away");
+}
+
+#[test]
+fn scripts_set_rates_within_their_ranges() {
+    let ranges: [(&str, i64, i64); 15] = [
+        ("GetAsync", 60, 40),
+        ("SetIncrementAsync", 60, 40),
+        ("GetSortedAsync", 5, 2),
+        ("ListAsync", 5, 2),
+        ("GetVersionAsync", 5, 2),
+        ("RemoveVersionAsync", 5, 2),
+        ("SetIncrementSortedAsync", 30, 5),
+        ("StandardRead", 10_000, 200),
+        ("StandardWrite", 10_000, 200),
+        ("StandardList", 10_000, 200),
+        ("StandardRemove", 10_000, 200),
+        ("OrderedRead", 10_000, 200),
+        ("OrderedWrite", 10_000, 200),
+        ("OrderedList", 10_000, 200),
+        ("OrderedRemove", 10_000, 200),
+    ];
+    let mut queues = queues();
+    let mut set = |name, base, per_player| {
+        queues.set_rate(start(), 0, named(name), (base, per_player)).map_err(|error| error.text.into_string())
+    };
+    for (name, base, per_player) in ranges {
+        assert_eq!(set(name, 0, 0), Ok(()));
+        assert_eq!(set(name, base, per_player), Ok(()));
+        for wrong in [-1, base + 1, i64::MIN, i64::MAX] {
+            assert_eq!(set(name, wrong, 0), Err(format!("baseLimit of {name} must be from 0 to {base}")));
+        }
+        for wrong in [-1, per_player + 1, i64::MIN, i64::MAX] {
+            assert_eq!(set(name, 0, wrong), Err(format!("perPlayerLimit of {name} must be from 0 to {per_player}")));
+        }
+    }
+    for name in ["UpdateAsync", "OnUpdate"] {
+        assert_eq!(set(name, 0, 0), Err(format!("The rate limit of {name} cannot be set")));
+    }
+}
+
+#[test]
+fn a_rate_that_is_set_holds_at_once_and_for_its_type_alone() {
+    let (mut queues, standard) = (queues(), key(StoreKind::Standard, "k"));
+    queues.set_rate(start(), 0, named("GetAsync"), (0, 0)).unwrap();
+    assert_eq!(queues.budget(start(), 0, named("GetAsync")), 100, "a deprecated one stands for nothing");
+    queues.set_rate(start(), 0, named("StandardRead"), (0, 0)).unwrap();
+    assert_eq!(queues.budget(start(), 0, named("StandardRead")), 0);
+    assert_eq!(queues.budget(start(), 0, named("UpdateAsync")), 0, "the smaller one");
+    assert_eq!(queues.budget(start(), 0, named("StandardWrite")), 100);
+    assert_eq!(queues.enter(start(), 0, asked(&Request::Get, &standard), free, 1), Entered::Waits);
+    assert_eq!(drain(&mut queues, at(3_600)), [0; 0], "never");
+    queues.set_rate(at(3_600), 0, named("StandardRead"), (60, 0)).unwrap();
+    assert_eq!(queues.wake(), Some(at(3_600)), "it is looked at again at once");
+    assert_eq!((drain(&mut queues, at(3_600)), drain(&mut queues, at(3_601))), (vec![], vec![1]));
+    queues.set_rate(at(3_601), 0, named("StandardList"), (0, 6)).unwrap();
+    assert_eq!(queues.budget(at(3_611), 1, named("StandardList")), 1, "ten seconds of one player's six a minute");
+}
+
+#[test]
+fn each_queue_holds_thirty_and_drops_the_next() {
+    let (mut queues, standard, ordered) = (queues(), key(StoreKind::Standard, "k"), key(StoreKind::Ordered, "k"));
+    let set = Request::Set(Set { value: Value::integer(1), attributes: Default::default() });
+    for request in RequestType::ALL {
+        queues.set_rate(start(), 0, BudgetType::Modern(request), (0, 0)).unwrap();
+    }
+    let of_each = [
+        (asked(&set, &standard), "302: SetAsync", "StandardWrite"),
+        (asked(&set, &ordered), "302: SetAsync", "OrderedWrite"),
+        (asked(&Request::Get, &standard), "301: GetAsync", "StandardRead"),
+        (asked(&Request::Get, &ordered), "301: GetAsync", "OrderedRead"),
+    ];
+    for (asked, _, _) in &of_each {
+        for _ in 0..30 {
+            assert_eq!(queues.enter(start(), 0, asked.clone(), free, 0), Entered::Waits);
+        }
+    }
+    let mut dropped = |asked| match queues.enter(start(), 0, asked, free, 7) {
+        Entered::Refused(7, error) => (error.code.name(), error.text.into_string()),
+        other => panic!("{other:?}"),
+    };
+    let tail = "request dropped. Request was throttled, but throttled request queue was full.";
+    for (asked, text, by) in of_each {
+        assert_eq!(dropped(asked), (format!("{by}GameServerThrottled").leak() as &str, format!("{text} {tail}")));
+    }
+    // What shares their queues.
+    assert_eq!(dropped(asked(&Request::Remove, &standard)).1, format!("306: RemoveAsync {tail}"));
+    assert_eq!(dropped(asked(&Request::Update(Update::NOT_RUN), &ordered)).1, format!("304: UpdateAsync {tail}"));
+    assert_eq!(dropped(listed()).1, format!("ListKeysAsyncThrottle: ListKeysAsync {tail}"));
+    let sorted = Asked { key: None, charge: Charge::SORTED, throttle: Throttle::GetSorted };
+    assert_eq!(dropped(sorted), ("OrderedListGameServerThrottled", format!("305: GetSortedAsync {tail}")));
+}
+
+#[test]
+fn what_waits_for_its_share_waits_in_one_long_queue() {
+    let (mut queues, key) = (Queues::new(Limits::Fair, start()), key(StoreKind::Standard, "k"));
+    let busy = |_: &Asked| Room::In(Duration::from_millis(5));
+    for number in 0..QUEUED_FAIRLY_MAX {
+        assert_eq!(queues.enter(start(), 0, asked(&Request::Get, &key), busy, number), Entered::Waits);
+    }
+    let next = queues.enter(start(), 0, asked(&Request::Get, &key), busy, 0);
+    assert_eq!(next, Entered::Refused(0, CallError::memory_full()));
+    assert_eq!(queues.wake(), Some(start().later(Duration::from_millis(5))));
+}
+
+#[test]
+fn a_throttled_key_holds_up_itself_alone_and_not_for_longer_than_a_call_may_take() {
+    let (mut queues, hot, cold) = (queues(), key(StoreKind::Standard, "hot"), key(StoreKind::Standard, "cold"));
+    let room = |asked: &Asked| match asked.key.as_ref().is_some_and(|key| &*key.key == "hot") {
+        true => Room::In(Duration::from_secs(11)),
+        false => Room::Now,
+    };
+    assert_eq!(queues.enter(start(), 0, asked(&Request::Get, &hot), room, 1), Entered::Waits);
+    assert_eq!(queues.wake(), Some(at(1)));
+    assert_eq!(queues.enter(start(), 0, asked(&Request::Remove, &hot), free, 2), Entered::Waits, "behind it");
+    assert_eq!(queues.enter(start(), 0, asked(&Request::Get, &cold), room, 3), Entered::Starts(3), "past it");
+    assert_eq!(queues.next(at(11), 0, room), None);
+    assert_eq!(queues.next(at(19), 0, room), None, "30 s are enough");
+    assert_eq!(queues.next(at(20), 0, room), Some((1, Some(CallError::key_throttled()))));
+    assert_eq!(queues.next(at(20), 0, free), Some((2, None)));
+    let long = |_: &Asked| Room::In(Duration::from_secs(31));
+    let refused = queues.enter(at(20), 0, asked(&Request::Get, &hot), long, 4);
+    assert_eq!(refused, Entered::Refused(4, CallError::key_throttled()));
+    let text = CallError::key_throttled().text;
+    assert!(
+        text.starts_with("502: API Services rejected request with error. KeyThrottled: ")
+            && text.ends_with("(not applied)")
+    );
+}
+
+#[test]
+fn a_call_that_costs_more_than_a_budget_holds_starts_with_a_full_one() {
+    let mut queues = queues();
+    queues.set_rate(start(), 0, named("OrderedRead"), (2, 0)).unwrap();
+    let batch = Asked { key: None, charge: Charge::batch(100), throttle: Throttle::Get };
+    assert_eq!(queues.enter(start(), 0, batch.clone(), free, 1), Entered::Starts(1), "six are all there are");
+    assert_eq!(queues.enter(start(), 0, batch, free, 2), Entered::Waits);
+    assert_eq!(drain(&mut queues, at(179)), [0; 0]);
+    assert_eq!(drain(&mut queues, at(180)), [2]);
+}
+
+#[test]
+fn a_call_that_waits_to_write_is_known_by_its_key() {
+    let (mut queues, a, b) = (queues(), key(StoreKind::Standard, "a"), key(StoreKind::Standard, "b"));
+    let busy = |_: &Asked| Room::In(Duration::from_secs(1));
+    queues.enter(start(), 0, asked(&Request::Get, &a), busy, 1);
+    assert!(!queues.waits_to_write(&a));
+    queues.enter(start(), 0, asked(&Request::Update(Update::NOT_RUN), &a), busy, 2);
+    assert!(queues.waits_to_write(&a) && !queues.waits_to_write(&b));
+}
+
+#[test]
+fn a_game_has_rates_that_grow_with_its_users() {
+    let cases = [
+        (StoreKind::Standard, Request::Get, "StandardRead", 300, 40),
+        (
+            StoreKind::Standard,
+            Request::Increment(crate::ops::Increment { delta: 1, attributes: Default::default() }),
+            "StandardWrite",
+            300,
+            20,
+        ),
+        (StoreKind::Standard, Request::Remove, "StandardRemove", 300, 40),
+        (StoreKind::Ordered, Request::Get, "OrderedRead", 300, 40),
+        (
+            StoreKind::Ordered,
+            Request::Increment(crate::ops::Increment { delta: 1, attributes: Default::default() }),
+            "OrderedWrite",
+            300,
+            20,
+        ),
+        (StoreKind::Ordered, Request::Remove, "OrderedRemove", 300, 40),
+    ];
+    for (kind, request, name, base, per_user) in cases {
+        let charge = Charge::of(kind, &request);
+        check_rate(&charge, name, base, per_user);
+    }
+    check_rate(&Charge::LIST, "StandardList", 300, 2);
+    check_rate(&Charge::SORTED, "OrderedList", 300, 2);
+}
+
+fn check_rate(charge: &Charge, name: &str, base: u32, per_user: u32) {
+    let mut rates = GameRates::new(Limits::Roblox);
+    for users in [0, 1, 10] {
+        for _ in 0..if users == 0 { base } else { per_user * (users - users / 10) } {
+            assert_eq!(rates.admit(start(), users, None, charge), Room::Now, "{name}");
+        }
+        let Room::Refused(error) = rates.admit(start(), users, None, charge) else { panic!("{name} has no limit") };
+        let text = format!(
+            "502: API Services rejected request with error. {name}ExperienceThrottled: {name} request throttled by \
+             experience limits. (not applied)"
+        );
+        assert_eq!((&*error.text, error.code.name()), (&*text, &*format!("{name}ExperienceThrottled")));
+    }
+    assert_eq!(rates.admit(at(61), 0, None, charge), Room::Now, "a minute later");
+}
+
+#[test]
+fn an_update_is_a_read_and_a_write_of_its_game_or_neither() {
+    let (mut rates, key) = (GameRates::new(Limits::Roblox), key(StoreKind::Standard, "k"));
+    let of = |request: &Request| Charge::of(StoreKind::Standard, request);
+    for _ in 0..300 {
+        assert_eq!(rates.admit(start(), 0, None, &of(&Request::Get)), Room::Now);
+    }
+    for _ in 0..400 {
+        let refused = rates.admit(start(), 0, Some(&key), &of(&Request::Update(Update::NOT_RUN)));
+        assert_eq!(refused, Room::Refused(CallError::experience_throttled(RequestType::StandardRead)));
+    }
+    let set = Request::Set(Set { value: Value::integer(1), attributes: Default::default() });
+    for _ in 0..300 {
+        assert_eq!(rates.admit(start(), 0, Some(&key), &of(&set)), Room::Now, "those refused have taken no writes");
+    }
+}
+
+#[test]
+fn a_key_takes_four_megabytes_of_writes_a_minute() {
+    let (mut rates, hot) = (GameRates::new(Limits::Roblox), key(StoreKind::Standard, "hot"));
+    let write = |bytes: usize| Charge {
+        bytes: CALL_OVERHEAD_BYTES + bytes,
+        ..Charge::of(
+            StoreKind::Standard,
+            &Request::Set(Set { value: Value::integer(1), attributes: Default::default() }),
+        )
+    };
+    let mut admit = |now, key: &EntryKey, bytes| rates.admit(now, 1_000, Some(key), &write(bytes));
+    assert_eq!(admit(start(), &hot, 4_194_304 - 1_025), Room::Now, "but one KB, rounded up, and one more");
+    assert_eq!(admit(start(), &hot, 1_025), Room::In(Duration::from_secs(61)), "two KB");
+    assert_eq!(admit(start(), &hot, 1_024), Room::Now);
+    assert_eq!(admit(at(60), &hot, 1), Room::In(Duration::from_secs(1)));
+    assert_eq!(admit(start(), &key(StoreKind::Standard, "cold"), 4_194_304), Room::Now, "each key has its own");
+    assert_eq!(admit(at(61), &hot, 4_194_304 + 300), Room::Now, "the largest value with all its metadata has its time");
+}
+
+#[test]
+fn a_key_gives_25_megabytes_of_reads_a_minute() {
+    let (mut rates, hot) = (GameRates::new(Limits::Roblox), key(StoreKind::Standard, "hot"));
+    let read = Charge::of(StoreKind::Standard, &Request::Get);
+    for number in 0..25_600 / 4_096 {
+        assert_eq!(rates.admit(start(), 1_000, Some(&hot), &read), Room::Now, "{number}");
+        rates.has_read(start(), &hot, 4_194_304);
+    }
+    assert_eq!(rates.admit(start(), 1_000, Some(&hot), &read), Room::Now, "1,024 KB are left");
+    rates.has_read(start(), &hot, 1_023 * 1_024);
+    assert_eq!(rates.admit(start(), 1_000, Some(&hot), &read), Room::Now, "one");
+    assert_eq!(rates.admit(start(), 1_000, Some(&hot), &read), Room::In(Duration::from_secs(61)), "none");
+    assert_eq!(rates.admit(start(), 1_000, Some(&hot), &Charge::of(StoreKind::Standard, &Request::Remove)), Room::Now);
+    let update = Charge::of(StoreKind::Standard, &Request::Update(Update::NOT_RUN));
+    assert!(matches!(rates.admit(start(), 1_000, Some(&hot), &update), Room::In(_)), "an update reads");
+}
+
+#[test]
+fn what_an_update_writes_is_counted_when_it_is_known() {
+    let (mut rates, hot) = (GameRates::new(Limits::Roblox), key(StoreKind::Standard, "hot"));
+    let update = Charge::of(StoreKind::Standard, &Request::Update(Update::NOT_RUN));
+    assert_eq!(rates.admit(start(), 0, Some(&hot), &update), Room::Now);
+    rates.has_updated(start(), &hot, 4_096 * 1_024, 0);
+    assert_eq!(rates.admit(start(), 0, Some(&hot), &update), Room::In(Duration::from_secs(61)));
+    let mut known = GameRates::new(Limits::Roblox);
+    known.has_updated(start(), &hot, 4_096 * 1_024, 4_096 * 1_024);
+    assert_eq!(known.admit(start(), 0, Some(&hot), &update), Room::Now, "nothing twice");
+}
+
+#[test]
+fn the_classic_rates_are_of_a_key_and_of_a_game() {
+    let (mut rates, get) = (GameRates::new(Limits::RobloxClassic), Charge::of(StoreKind::Standard, &Request::Get));
+    let keys: Vec<EntryKey> = (0..1_700).map(|number| key(StoreKind::Standard, &number.to_string())).collect();
+    for _ in 0..60 {
+        assert_eq!(rates.admit(start(), 0, Some(&keys[0]), &get), Room::Now);
+    }
+    assert_eq!(rates.admit(start(), 0, Some(&keys[0]), &get), Room::In(Duration::from_secs(61)));
+    for number in 60..100_000 {
+        assert_eq!(rates.admit(start(), 0, Some(&keys[number / 60]), &get), Room::Now);
+    }
+    let refused = rates.admit(start(), 0, Some(&keys[1_699]), &get);
+    assert_eq!(refused, Room::Refused(CallError::experience_throttled(RequestType::StandardRead)));
+    assert_eq!(rates.admit(at(61), 0, Some(&keys[0]), &get), Room::Now);
+}
+
+#[test]
+fn the_table_of_keys_does_not_grow_for_ever() {
+    let (mut rates, get) = (GameRates::new(Limits::Roblox), Charge::of(StoreKind::Standard, &Request::Get));
+    for number in 0..20_000_u64 {
+        let key = key(StoreKind::Standard, &number.to_string());
+        assert_eq!(rates.admit(at(number), 0, Some(&key), &get), Room::Now);
+        assert!(rates.keys() <= 1_024, "62 of them have been read within a minute");
+    }
+}
+
+/// One thing that happens to a server.
+#[derive(Debug, Clone)]
+enum Event {
+    Pass(u64),
+    Players(u32),
+    Call(usize, usize, bool),
+    /// A key is throttled, or no more.
+    Throttle(usize, bool),
+    Rate(usize, u32, u32),
+    Close,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (0_u64..40).prop_map(Event::Pass),
+        1 => (0_u32..4).prop_map(Event::Players),
+        20 => (0_usize..6, 0_usize..4, any::<bool>()).prop_map(|(call, key, ordered)| Event::Call(call, key, ordered)),
+        1 => (0_usize..8, any::<bool>()).prop_map(|(key, is_throttled)| Event::Throttle(key, is_throttled)),
+        1 => (0_usize..8, 0_u32..20, 0_u32..4).prop_map(|(of, base, per_player)| Event::Rate(of, base, per_player)),
+        1 => Just(Event::Close),
+    ]
+}
+
+/// The same by hand: budgets in sixtieths of a request, whole seconds, and every call compared with all before it.
+struct Model {
+    seconds: u64,
+    players: u64,
+    rates: [(u64, u64); 8],
+    sixtieths: [u64; 8],
+    waiting: Vec<Parked>,
+    throttled: Vec<EntryKey>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Why {
+    Budget,
+    Turn,
+    KeySince(u64),
+}
+
+#[derive(Clone)]
+struct Parked {
+    number: u32,
+    asked: Asked,
+    why: Why,
+}
+
+impl Model {
+    fn new() -> Self {
+        let rates = [(60, 40), (60, 40), (5, 2), (60, 40), (60, 40), (30, 5), (5, 2), (30, 5)];
+        let sixtieths = [100, 100, 10, 100, 100, 50, 10, 50].map(|burst| burst * 60);
+        Self { seconds: 0, players: 0, rates, sixtieths, waiting: Vec::new(), throttled: Vec::new() }
+    }
+
+    fn per_minute(&self, of: usize) -> u64 {
+        self.rates[of].0 + self.rates[of].1 * self.players
+    }
+
+    fn fill(&mut self, seconds: u64) {
+        self.seconds += seconds;
+        for of in 0..8 {
+            let per_minute = self.per_minute(of);
+            self.sixtieths[of] = (self.sixtieths[of] + seconds * per_minute).min(180 * per_minute);
+        }
+    }
+
+    /// May it start behind those?
+    fn start(&mut self, asked: &Asked, why: Option<Why>, before: &[Parked]) -> Result<(), Why> {
+        if before.iter().any(|parked| asked.key.is_some() && parked.asked.key == asked.key) {
+            return Err(Why::Turn);
+        }
+        let shares = |parked: &&Parked| {
+            parked.why == Why::Budget
+                && parked.asked.charge.requests.iter().any(|of| asked.charge.requests.contains(of))
+        };
+        let types = asked.charge.requests.iter().map(|of| *of as usize);
+        if before.iter().any(|parked| shares(&parked)) || types.clone().any(|of| self.sixtieths[of] < 60) {
+            return Err(Why::Budget);
+        }
+        if asked.key.as_ref().is_some_and(|key| self.throttled.contains(key)) {
+            return Err(if let Some(Why::KeySince(since)) = why {
+                Why::KeySince(since)
+            } else {
+                Why::KeySince(self.seconds)
+            });
+        }
+        types.for_each(|of| self.sixtieths[of] -= 60);
+        Ok(())
+    }
+
+    fn call(&mut self, number: u32, asked: Asked) -> &'static str {
+        let before = self.waiting.clone();
+        match self.start(&asked, None, &before) {
+            Ok(()) => "starts",
+            Err(why) => {
+                let sort =
+                    |asked: &Asked| (asked.charge.is_write(), asked.charge.requests.iter().any(|of| of.is_ordered()));
+                if before.iter().filter(|parked| sort(&parked.asked) == sort(&asked)).count() >= 30 {
+                    return "dropped";
+                }
+                self.waiting.push(Parked { number, asked, why });
+                "waits"
+            }
+        }
+    }
+
+    /// Those that wait no longer, and whether they start.
+    fn drain(&mut self) -> Vec<(u32, bool)> {
+        let (mut ended, mut kept) = (Vec::new(), Vec::new());
+        for mut parked in std::mem::take(&mut self.waiting) {
+            match self.start(&parked.asked, Some(parked.why), &kept) {
+                Ok(()) => ended.push((parked.number, true)),
+                Err(Why::KeySince(since)) if self.seconds >= since + 30 => ended.push((parked.number, false)),
+                Err(why) => {
+                    if !matches!(parked.why, Why::KeySince(_)) {
+                        parked.why = why;
+                    }
+                    kept.push(parked);
+                }
+            }
+        }
+        self.waiting = kept;
+        ended
+    }
+}
+
+fn call(which: usize, key: &EntryKey) -> Asked {
+    match which {
+        0 => asked(&Request::Get, key),
+        1 => asked(&Request::Set(Set { value: Value::integer(1), attributes: Default::default() }), key),
+        2 => asked(&Request::Update(Update::NOT_RUN), key),
+        3 => asked(&Request::Remove, key),
+        4 => Asked { key: Some(key.clone()), charge: Charge::VERSION, throttle: Throttle::GetVersion },
+        _ => Asked {
+            key: None,
+            charge: if key.store.kind == StoreKind::Ordered { Charge::SORTED } else { Charge::LIST },
+            throttle: Throttle::GetSorted,
+        },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Same starts, waits and drops, same order, same numbers as the model; and it says no later than it must when to look.
+    #[test]
+    fn budgets_and_queues_are_those_of_a_plain_model(events in prop::collection::vec(event(), 1..400)) {
+        let (mut queues, mut model, mut seconds, mut players) = (queues(), Model::new(), 0, 0);
+        let keys: Vec<EntryKey> = (0..8).map(|number: usize| {
+            key(if number < 4 { StoreKind::Standard } else { StoreKind::Ordered }, &number.to_string())
+        }).collect();
+        for (number, event) in (0..).zip(events) {
+            let throttled = model.throttled.clone();
+            let room = |asked: &Asked| match asked.key.as_ref().is_some_and(|key| throttled.contains(key)) {
+                true => Room::In(Duration::ZERO),
+                false => Room::Now,
+            };
+            match event {
+                Event::Pass(by) => {
+                    for _ in 0..by {
+                        seconds += 1;
+                        model.fill(1);
+                        let wake = queues.wake();
+                        let mut started = Vec::new();
+                        while let Some((call, error)) = queues.next(at(seconds), players, room) {
+                            started.push((call, error.is_none()));
+                        }
+                        let expected = model.drain();
+                        prop_assert!(expected.is_empty() || wake.is_some_and(|wake| wake <= at(seconds)));
+                        prop_assert_eq!(started, expected);
+                    }
+                }
+                Event::Players(count) => {
+                    (players, model.players) = (count, u64::from(count));
+                    model.fill(0);
+                }
+                Event::Call(which, of_key, ordered) => {
+                    let key = &keys[of_key + if ordered { 4 } else { 0 }];
+                    let expected = model.call(number, call(which, key));
+                    let entered = match queues.enter(at(seconds), players, call(which, key), room, number) {
+                        Entered::Starts(_) => "starts",
+                        Entered::Waits => "waits",
+                        Entered::Refused(..) => "dropped",
+                    };
+                    prop_assert_eq!(entered, expected);
+                }
+                Event::Throttle(of_key, true) => model.throttled.push(keys[of_key].clone()),
+                Event::Throttle(of_key, false) => model.throttled.retain(|key| *key != keys[of_key]),
+                Event::Rate(of, base, per_player) => {
+                    let budget = BudgetType::Modern(RequestType::ALL[of]);
+                    queues.set_rate(at(seconds), players, budget, (base.into(), per_player.into())).unwrap();
+                    model.rates[of] = (base.into(), per_player.into());
+                    model.fill(0);
+                }
+                Event::Close => {
+                    queues.top_up(at(seconds), players);
+                    for of in 0..8 {
+                        model.sixtieths[of] = model.sixtieths[of].max(150 * model.rates[of].0);
+                    }
+                }
+            }
+            for (request, sixtieths) in RequestType::ALL.into_iter().zip(model.sixtieths) {
+                let shown = queues.budget(at(seconds), players, BudgetType::Modern(request));
+                prop_assert_eq!(shown as u64, sixtieths / 60, "{}", request.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,2 @@
+-- The stores of a game have never been written to.
+UPDATE store SET created = NULL, updated = NULL WHERE game = ?1
