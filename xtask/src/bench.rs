@@ -14,6 +14,9 @@ pub(crate) struct Options {
     /// Which backend: sqlite or postgres.
     #[arg(long, default_value = "sqlite")]
     db: String,
+    /// Instead of all other figures: pages of a store of a million keys beside one of ten thousand.
+    #[arg(long)]
+    lists: bool,
     /// Shorter runs: for seeing that everything works, not for comparing.
     #[arg(long)]
     quick: bool,
@@ -28,6 +31,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn arguments(options: &Options) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["--db".into(), (&options.db).into()];
+    if options.lists {
+        arguments.push("--lists".into());
+    }
     if options.quick {
         arguments.push("--quick".into());
     }
@@ -43,9 +49,9 @@ mod tests {
 
     #[test]
     fn options_are_passed_on() {
-        let plain = arguments(&Options { db: "sqlite".into(), quick: false, json: None });
+        let plain = arguments(&Options { db: "sqlite".into(), lists: false, quick: false, json: None });
         assert_eq!(plain, ["--db", "sqlite"]);
-        let all = arguments(&Options { db: "postgres".into(), quick: true, json: Some("out.json".into()) });
-        assert_eq!(all, ["--db", "postgres", "--quick", "--json", "out.json"]);
+        let all = Options { db: "postgres".into(), lists: true, quick: true, json: Some("out.json".into()) };
+        assert_eq!(arguments(&all), ["--db", "postgres", "--lists", "--quick", "--json", "out.json"]);
     }
 }

@@ -22,20 +22,21 @@ pub(crate) struct Options {
     /// Repeat the choices of an earlier run; it printed its seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Instead of rounds: one of two-writers, takeover, zombie, crowd, outage, twenty, flood, upgrade. Needs
+    /// Instead of rounds: one of two-writers, takeover, zombie, crowd, outage, twenty, flood, upgrade. All but flood need
     /// Postgres.
     #[arg(long, conflicts_with_all = ["fault", "rounds"])]
     scenario: Option<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    ensure!(options.scenario.is_none() || options.db == "postgres", "scenarios need --db postgres");
+    let is_for_both = options.scenario.as_deref().is_none_or(|name| name == "flood");
+    ensure!(is_for_both || options.db == "postgres", "this scenario needs --db postgres");
     loadgen::start("clawstore-chaos", &arguments(options))
 }
 
 fn arguments(options: &Options) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = match &options.scenario {
-        Some(name) => vec!["scenario".into(), name.into()],
+        Some(name) => vec!["scenario".into(), name.into(), "--db".into(), (&options.db).into()],
         None => vec!["--db".into(), (&options.db).into()],
     };
     let rounds = options.rounds.map(|rounds| rounds.to_string());
@@ -62,7 +63,7 @@ mod tests {
         let some = Options { db: "postgres".into(), fault: Some("all".into()), rounds: Some(3), ..options() };
         assert_eq!(arguments(&some), ["--db", "postgres", "--fault", "all", "--rounds", "3"]);
         let scenario = Options { scenario: Some("zombie".into()), seed: Some(7), ..options() };
-        assert_eq!(arguments(&scenario), ["scenario", "zombie", "--seed", "7"]);
+        assert_eq!(arguments(&scenario), ["scenario", "zombie", "--db", "sqlite", "--seed", "7"]);
         assert!(run(&scenario).is_err(), "the embedded store has one process");
     }
 }

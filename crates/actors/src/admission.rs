@@ -1,7 +1,7 @@
 //! Memory permits: how many bytes of calls may be on their way.
 //!
 //! Owns: the counters of a game and of the process, and refusing at once when they are full (`decisions.md` 14, A7).
-//! Does not own: what a call costs (`core::budget`), request budgets (they queue; they come with the limit profiles).
+//! Does not own: what a call costs (`core::budget`), request budgets (`rates`), who may take how much (`shares`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +12,14 @@ use clawstore_core::budget::Charge;
 #[derive(Debug)]
 pub(crate) struct Permits {
     in_use: AtomicUsize,
-    limit: usize,
+    pub(crate) limit: usize,
+    /// Of a game: its keys that hold some. Of the process: games with such keys (`shares`).
+    pub(crate) holders: AtomicUsize,
 }
 
 impl Permits {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { in_use: AtomicUsize::new(0), limit })
+        Arc::new(Self { in_use: AtomicUsize::new(0), limit, holders: AtomicUsize::new(0) })
     }
 
     pub(crate) fn in_use(&self) -> usize {
@@ -63,8 +65,8 @@ impl Admission {
 /// Bytes held until the call is settled.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    admission: Arc<Admission>,
-    bytes: usize,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) bytes: usize,
 }
 
 impl Drop for Permit {
@@ -82,7 +84,7 @@ mod tests {
     fn both_ceilings_hold_and_everything_comes_back() {
         let process = Permits::new(100);
         let game = || Arc::new(Admission { game: Permits::new(80), process: Arc::clone(&process) });
-        let charge = |bytes| Charge { requests: &[], bytes };
+        let charge = |bytes| Charge { requests: &[], count: 1, bytes };
         let (a, b) = (game(), game());
         let first = a.admit(charge(70)).expect("fits");
         assert!(a.admit(charge(11)).is_none(), "the game's own ceiling");

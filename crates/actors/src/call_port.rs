@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admission::Permit;
 use crate::game::{Counters, Game};
 use crate::inbox::{Inbox, VmEvent};
+use crate::rates::Meter;
 use crate::slot::Slot;
 
 /// Who waits for the answer.
@@ -52,13 +53,16 @@ pub(crate) struct CallPort {
     reply: Option<ReplyTo>,
     slot: Arc<Slot>,
     counters: Arc<Counters>,
-    _permit: Option<Permit>,
+    /// Given back when the call is settled.
+    permit: Option<Permit>,
     /// It is one of the slot's unsettled writes, which reads wait for.
     unsettled: AtomicBool,
     /// The flusher has it: it may be in a batch.
     accepted: bool,
     /// A read behind writes that must be told what the store says, if the key may not be owned any more by then.
     confirm: Option<Box<Confirm>>,
+    /// Counts what the call brings.
+    meter: Option<Box<Meter>>,
 }
 
 /// How a read of an owned key is confirmed.
@@ -69,17 +73,19 @@ struct Confirm {
 }
 
 impl CallPort {
-    pub(crate) fn new(reply: ReplyTo, slot: Arc<Slot>, counters: Arc<Counters>, permit: Option<Permit>) -> Self {
+    pub(crate) fn new(reply: ReplyTo, slot: Arc<Slot>, counters: Arc<Counters>, permit: Permit) -> Self {
+        permit.count_for(&slot.held_bytes);
         slot.open.fetch_add(1, Ordering::Relaxed);
         counters.call_opened();
         Self {
             reply: Some(reply),
             slot,
             counters,
-            _permit: permit,
+            permit: Some(permit),
             unsettled: AtomicBool::new(false),
             accepted: false,
             confirm: None,
+            meter: None,
         }
     }
 
@@ -88,6 +94,11 @@ impl CallPort {
         if game.ownership.is_some() {
             self.confirm = Some(Box::new(Confirm { game: Arc::clone(game), use_cache }));
         }
+    }
+
+    /// Has what the call brings counted.
+    pub(crate) fn measure_with(&mut self, meter: Option<Meter>) {
+        self.meter = meter.map(Box::new);
     }
 
     pub(crate) fn slot(&self) -> &Arc<Slot> {
@@ -110,6 +121,9 @@ impl CallPort {
         }
         if let Some(reply) = self.reply.take() {
             self.counters.call_ended(&result);
+            if let Some(meter) = &self.meter {
+                meter.ended(&self.slot.key, &result);
+            }
             reply.send(result);
         }
     }
@@ -159,6 +173,10 @@ impl Drop for CallPort {
             self.answer(Err(lost));
         }
         self.set_unsettled(false);
+        // A drain that finds nothing open finds every permit given back.
+        if let Some(permit) = self.permit.take() {
+            permit.give_back_of(&self.slot.held_bytes);
+        }
         self.slot.open.fetch_sub(1, Ordering::AcqRel);
         self.counters.call_settled();
     }

@@ -46,8 +46,11 @@ impl Game {
             Err((reason, error)) => return self.refuse(reason, error, reply),
         };
         let refused = self.directory.with_slot(key, |slot, state| {
-            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
+            let mut caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), permit);
             caller.set_unsettled(request.is_write());
+            if let Request::Update(_) = &request {
+                caller.measure_with(self.meter(Some(request.payload_bytes())));
+            }
             let deadline = self.clock.now() + self.config.call_deadline;
             self.deliver(slot, state, Input::Call(Box::new(Op { writer, at, deadline, request, caller })))
         });
@@ -57,6 +60,9 @@ impl Game {
     pub(crate) fn admit(&self, charge: Charge) -> Result<Permit, (&'static str, CallError)> {
         if self.is_closed() {
             return Err(("closing", CallError::closing()));
+        }
+        if self.is_deleted() {
+            return Err(("deleted", CallError::deleted()));
         }
         if self.is_halted() {
             return Err(("halted", CallError::unavailable("The store has stopped after a fault.")));
@@ -119,7 +125,7 @@ impl Game {
 
     /// The durable value of a key, if a read may be answered with it now.
     pub(crate) fn read_at_hand(&self, key: &EntryKey, use_cache: bool) -> Option<Arc<Entry>> {
-        if self.is_closed() {
+        if self.is_closed() || self.is_deleted() {
             return None;
         }
         self.directory.look(key, |slot| self.at_hand(slot, &slot.lock(), use_cache))
@@ -136,12 +142,16 @@ impl Game {
         if self.is_closed() {
             return Some(Err(CallError::closing()));
         }
+        if self.is_deleted() {
+            return Some(Err(CallError::deleted()));
+        }
         let refused = self.directory.with_slot(key, |slot, state| {
             if let Some(entry) = self.at_hand(slot, state, use_cache) {
                 return Err(Ok(Reply::Entry(entry)));
             }
             let permit = self.admit(Charge::of(key.store.kind, &Request::Get)).map_err(|(_, error)| Err(error))?;
-            let mut caller = CallPort::new(reply(), Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
+            let mut caller = CallPort::new(reply(), Arc::clone(slot), Arc::clone(&self.counters), permit);
+            caller.measure_with(self.meter(None));
             let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
             if self.is_answered_by_owner(slot, state) {
                 caller.confirm_with(self, use_cache);
@@ -152,7 +162,13 @@ impl Game {
             Ok(None)
         });
         match refused {
-            Err(result) => Some(result),
+            Err(result) => {
+                // At hand, and charged all the same: past the cache.
+                if let Some(meter) = self.meter(None) {
+                    meter.ended(key, &result);
+                }
+                Some(result)
+            }
             Ok(refused) => {
                 self.answer_refused(refused);
                 None
@@ -189,7 +205,7 @@ impl Game {
             Err((reason, error)) => return self.refuse(reason, error, reply),
         };
         self.directory.with_slot(key, |slot, state| {
-            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), Some(permit));
+            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), permit);
             let deadline = self.clock.now() + self.config.call_deadline;
             self.board_flight(slot, state, deadline, caller, false);
         });
@@ -258,6 +274,12 @@ impl Game {
         let writer = Writer { vm: self.new_vm(), op: 0 };
         let (reply, answer) = oneshot::channel();
         let reply = ReplyTo::Task(reply);
+        // What is at hand is free, but past the cache where requests are counted (spec §2.9).
+        let is_free = request == Request::Get && (use_cache || !self.config.limits.are_fixed());
+        if let Some(entry) = is_free.then(|| self.read_at_hand(key, use_cache)).flatten() {
+            return Ok(Reply::Entry(entry));
+        }
+        self.take_room(Some(key), &Charge::of(key.store.kind, &request))?;
         if request == Request::Get {
             if let Some(result) = self.read(key, writer, use_cache, || reply) {
                 return result;
@@ -285,8 +307,9 @@ impl Game {
         let mut run = |head: &Head| -> Result<Update, E> {
             Ok(Update { base: Some(head.base()), result: transform(&head.entry)? })
         };
-        let first = self.published_head(key).map_or(Ok(Update::NOT_RUN), |head| run(&head))?;
-        self.submit(key, writer, self.clock.wall(), Request::Update(first), ReplyTo::Updater(events));
+        let first = Request::Update(self.published_head(key).map_or(Ok(Update::NOT_RUN), |head| run(&head))?);
+        self.take_room(Some(key), &Charge::of(key.store.kind, &first))?;
+        self.submit(key, writer, self.clock.wall(), first, ReplyTo::Updater(events));
         while let Some(event) = arrived.recv().await {
             match event {
                 VmEvent::Done { result, .. } => {

@@ -30,6 +30,7 @@ use crate::messaging::Hub;
 use crate::metric_definitions::{CALLS_TOTAL, DURABLE_SECONDS};
 use crate::ownership::Ownership;
 use crate::process::{Config, DrainReport, Process};
+use crate::rates::Rates;
 use crate::reads::Reader;
 use crate::server::{Server, ServerIdentity};
 use crate::slot::{Activation, Slot};
@@ -124,6 +125,7 @@ pub struct Game {
     pub(crate) active_keys: AtomicUsize,
     pub(crate) memory_stores: Arc<dyn MemoryStores>,
     pub(crate) player_counts: PlayerCounts,
+    pub(crate) rates: Arc<Rates>,
     /// Seconds since the game was opened: the clock of `Slot::last_used`.
     pub(crate) seconds: std::sync::atomic::AtomicU32,
     /// Keys whose machine wants ticks.
@@ -134,6 +136,8 @@ pub struct Game {
     pub(crate) flights: AtomicU64,
     halted: Arc<OnceLock<String>>,
     closed: AtomicBool,
+    /// Its data is marked as deleted: calls fail (`life_cycle`).
+    pub(crate) deleted: AtomicBool,
     held_ended: AtomicBool,
     stopped: AtomicBool,
     vms: Arc<AtomicU64>,
@@ -211,6 +215,7 @@ impl Game {
             ownership: process.ownership.clone(),
             active_keys: AtomicUsize::new(0),
             player_counts: PlayerCounts::default(),
+            rates: Rates::new(Arc::clone(&process.clock), process.config.limits),
             memory_stores: Arc::new(InProcess::new(Arc::clone(&process.clock), process.config.limits)),
             seconds: std::sync::atomic::AtomicU32::new(0),
             ticking: Mutex::new(Vec::new()),
@@ -218,6 +223,7 @@ impl Game {
             flights: AtomicU64::new(0),
             halted: Arc::clone(&process.halted),
             closed: AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
             held_ended: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             vms: process.vm_numbers(),

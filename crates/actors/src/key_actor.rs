@@ -68,9 +68,14 @@ impl KeyActor {
     fn recover(&self, state: &mut KeyState, effects: &mut Effects) {
         counter!(KEY_PANICS_TOTAL).increment(1);
         tracing::error!(target: TRACE_KEYS, key = %self.slot.key, "a call on the key panicked and was failed");
-        let fresh = KeyMachine::new(self.slot.key.store.kind, self.game.config.retention, Owned::default());
+        let fresh = self.machine(Owned::default());
         let broken = std::mem::replace(&mut state.machine, fresh);
         state.machine = broken.rebuild(effects);
+    }
+
+    fn machine(&self, owned: Owned) -> KeyMachine<CallPort> {
+        let store = &self.slot.key.store;
+        KeyMachine::new(store.kind, self.game.config.versioning.of(store).retention, owned)
     }
 
     fn publish_head(&self, machine: &KeyMachine<CallPort>) {
@@ -185,7 +190,7 @@ impl Actor for KeyActor {
     type Arguments = Owned;
 
     async fn pre_start(&self, _me: ActorRef<KeyMsg>, owned: Owned) -> Result<KeyState, ActorProcessingErr> {
-        let machine = KeyMachine::new(self.slot.key.store.kind, self.game.config.retention, owned);
+        let machine = self.machine(owned);
         Ok(KeyState { machine })
     }
 
@@ -206,7 +211,7 @@ impl Actor for KeyActor {
 
     async fn post_stop(&self, _me: ActorRef<KeyMsg>, state: &mut KeyState) -> Result<(), ActorProcessingErr> {
         // The state travels to the supervisor: the value stays behind.
-        state.machine = KeyMachine::new(self.slot.key.store.kind, self.game.config.retention, Owned::default());
+        state.machine = self.machine(Owned::default());
         Ok(())
     }
 }

@@ -24,6 +24,10 @@ mod process;
 
 mod game;
 
+mod life_cycle;
+
+mod sweeper;
+
 mod server;
 
 mod messaging;
@@ -56,6 +60,10 @@ mod passivation;
 
 mod looks;
 
+mod rates;
+
+mod shares;
+
 mod patient_reads;
 
 mod warm_up;
@@ -63,6 +71,7 @@ mod warm_up;
 pub use clock::SystemClock;
 pub use game::{Game, GameStats};
 pub use inbox::{Inbox, VmEvent};
+pub use life_cycle::{DeletedGame, LifeCycleError, Purge};
 pub use memory_store::InProcess;
 pub use process::{Config, DrainReport, GameError, Process, StartError};
 pub use server::{Found, Server, ServerIdentity};

@@ -1,14 +1,19 @@
-//! Calls that look at versions and lists.
+//! Calls that look at versions and lists, and the one that removes a version.
 //!
 //! Owns: asking the backend, within the deadline of a call, under a permit. Does not own: what is asked (`core::ops::Look`),
 //! reads of entries (`client`, `reads`): those have caches and owners, these have neither.
 
 use std::sync::Arc;
 
-use clawstore_core::backend::{Backend, BackendError, SortedItem, SortedQuery};
-use clawstore_core::ops::{CallResult, Look, Reply};
+use clawstore_core::backend::{Backend, BackendError, Kept, KeyItem, KeyPlace, SortedItem, SortedQuery, VersionQuery};
+use clawstore_core::budget::Charge;
+use clawstore_core::clock::Timestamp;
+use clawstore_core::entry::VersionId;
+use clawstore_core::key_machine::Writer;
+use clawstore_core::listing::{KeyList, KeyPage, Page};
+use clawstore_core::ops::{CallResult, Look, Reply, Request};
 use clawstore_core::scores::ScorePage;
-use clawstore_core::{CallError, Entry};
+use clawstore_core::{CallError, Entry, EntryKey, StoreId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -16,6 +21,7 @@ use crate::admission::Permit;
 use crate::call_port::ReplyTo;
 use crate::client::timeout_at;
 use crate::game::{Counters, Game};
+use crate::rates::Meter;
 
 impl Game {
     /// Looks, from a Rust task.
@@ -23,8 +29,21 @@ impl Game {
     /// # Errors
     /// As the same call of a script would raise.
     pub async fn look(self: &Arc<Self>, look: Look) -> CallResult {
+        self.take_room(look.key(), &look.charge())?;
         let (reply, answer) = oneshot::channel();
         self.start_look(look, ReplyTo::Task(reply));
+        answer.await.unwrap_or_else(|_| Err(CallError::internal()))
+    }
+
+    /// `RemoveVersionAsync`, from a Rust task.
+    ///
+    /// # Errors
+    /// As the same call of a script would raise.
+    pub async fn remove_version(self: &Arc<Self>, key: &EntryKey, id: VersionId) -> CallResult {
+        self.take_room(Some(key), &Charge::of(key.store.kind, &Request::RemoveVersion(id)))?;
+        let (reply, answer) = oneshot::channel();
+        let writer = Writer { vm: self.new_vm(), op: 0 };
+        self.start_remove_version(key, writer, self.clock.wall(), id, ReplyTo::Task(reply));
         answer.await.unwrap_or_else(|_| Err(CallError::internal()))
     }
 
@@ -34,7 +53,9 @@ impl Game {
             Ok(permit) => permit,
             Err((reason, error)) => return self.refuse(reason, error, reply),
         };
-        let port = LookPort::new(reply, Arc::clone(&self.counters), permit);
+        let meter = look.key().cloned().zip(self.meter(None));
+        let mut port = LookPort::new(reply, Arc::clone(&self.counters), Some(permit));
+        port.meter = meter;
         let game = Arc::clone(self);
         self.runtime.spawn(async move {
             let late = || Err(CallError::unavailable("The store did not answer in time."));
@@ -43,20 +64,87 @@ impl Game {
         });
     }
 
+    /// `RemoveVersionAsync`: in its place among the writes of the key, then where versions are. Synchronous; the end goes to
+    /// `reply`.
+    pub(crate) fn start_remove_version(
+        self: &Arc<Self>,
+        key: &EntryKey,
+        writer: Writer,
+        at: Timestamp,
+        id: VersionId,
+        reply: ReplyTo,
+    ) {
+        let (in_order, erased) = oneshot::channel();
+        self.submit(key, writer, at, Request::RemoveVersion(id), ReplyTo::Task(in_order));
+        let port = LookPort::new(reply, Arc::clone(&self.counters), None);
+        let (game, key) = (Arc::clone(self), key.clone());
+        self.runtime.spawn(async move {
+            let until = Instant::now() + game.config.call_deadline;
+            let removed = async {
+                erased.await.unwrap_or_else(|_| Err(CallError::internal()))?;
+                game.reader.backend().remove_version(key, id).await.map_err(CallError::unavailable)?;
+                Ok(Reply::Nothing)
+            };
+            // It may be repeated, whatever became of it.
+            let late = || Err(CallError::unknown("The store did not answer in time."));
+            port.answer(timeout_at(until, removed).await.unwrap_or_else(late));
+        });
+    }
+
     async fn ask(&self, look: Look) -> CallResult {
         let backend = self.reader.backend();
         let reply = match look {
-            Look::Version(key, id) => backend.read_version(key, id.revision).await.map(|entry| {
-                // A revision of this number that has other times is another one: the key's history was replaced.
-                let found = entry.filter(|entry| entry.version() == id);
-                Reply::Entry(Arc::new(found.unwrap_or_else(Entry::default)))
-            }),
-            Look::Versions(query) => backend.list_versions(query).await.map(Reply::Versions),
+            Look::Version(key, id) => {
+                let kept = self.kept(&key.store);
+                backend.read_version(key, id, kept).await.map(found)
+            }
+            Look::VersionAt(key, at) => {
+                let kept = self.kept(&key.store);
+                backend.read_version_at(key, at, kept).await.map(found)
+            }
+            Look::Versions(query) => {
+                let kept = self.kept(&query.key.store);
+                backend.list_versions(VersionQuery { kept, ..query }).await.map(Reply::Versions)
+            }
             Look::Sorted(query) => backend.list_sorted(query).await.map(Reply::Sorted),
             Look::Scores(query, after) => list_scores(backend, query, after).await.map(Reply::Sorted),
+            Look::Batch(keys) => {
+                let entries = backend.read_entries(keys).await;
+                entries.map(|entries| Reply::Entries(entries.into_iter().map(Arc::new).collect()))
+            }
+            Look::Keys(list) => {
+                let kept = self.kept(&list.store);
+                list_keys(backend, list, kept).await.map(Reply::Keys)
+            }
+            Look::Stores(list) => {
+                let kept = self.config.versioning.kept_tombstones(self.clock.wall());
+                let stores = backend.list_game_stores(list.question(kept)).await;
+                stores.map(|stores| Reply::Stores(list.page(stores)))
+            }
         };
         reply.map_err(CallError::unavailable)
     }
+
+    /// What of a store's history is still kept now.
+    fn kept(&self, store: &StoreId) -> Kept {
+        self.config.versioning.kept(store, self.clock.wall())
+    }
+}
+
+fn found(entry: Option<Entry>) -> Reply {
+    Reply::Entry(Arc::new(entry.unwrap_or_default()))
+}
+
+async fn list_keys(
+    backend: &dyn Backend,
+    list: KeyList,
+    kept: Kept,
+) -> Result<Page<KeyItem, KeyPlace>, BackendError> {
+    let mut page = KeyPage::new(list, kept);
+    while let Some(range) = page.question() {
+        page.take(backend.list_keys(range).await?);
+    }
+    Ok(page.into_page())
 }
 
 async fn list_scores(
@@ -76,12 +164,14 @@ struct LookPort {
     reply: Option<ReplyTo>,
     counters: Arc<Counters>,
     permit: Option<Permit>,
+    /// Counts what a look at a key brings.
+    meter: Option<(EntryKey, Meter)>,
 }
 
 impl LookPort {
-    fn new(reply: ReplyTo, counters: Arc<Counters>, permit: Permit) -> Self {
+    fn new(reply: ReplyTo, counters: Arc<Counters>, permit: Option<Permit>) -> Self {
         counters.call_opened();
-        Self { reply: Some(reply), counters, permit: Some(permit) }
+        Self { reply: Some(reply), counters, permit, meter: None }
     }
 
     fn answer(mut self, result: CallResult) {
@@ -91,6 +181,9 @@ impl LookPort {
     fn end(&mut self, result: CallResult) {
         if let Some(reply) = self.reply.take() {
             self.counters.call_ended(&result);
+            if let Some((key, meter)) = &self.meter {
+                meter.ended(key, &result);
+            }
             reply.send(result);
         }
     }

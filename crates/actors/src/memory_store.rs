@@ -59,14 +59,14 @@ impl PlayerCounts {
         }
     }
 
-    fn sum(&self) -> u32 {
+    pub(crate) fn sum(&self) -> u32 {
         self.0.lock().iter().filter_map(Weak::upgrade).map(|count| count.load(Ordering::Relaxed)).sum()
     }
 }
 
 impl Game {
     pub(crate) fn memory_call(&self, call: MemoryCall, answer: MemoryAnswer) {
-        if self.config.limits == Limits::Roblox {
+        if self.config.limits.are_fixed() {
             self.memory_stores.set_users(self.player_counts.sum());
         }
         self.memory_stores.call(call, answer);

@@ -15,8 +15,9 @@ use std::sync::atomic::Ordering;
 use clawstore_core::clock::Timestamp;
 use clawstore_core::key_machine::VmId;
 use clawstore_core::limits::Limits;
-use clawstore_core::messaging::{Carried, Message, MessageRates, Payload, Topic, Window};
+use clawstore_core::messaging::{Carried, Message, MessageRates, Payload, Topic};
 use clawstore_core::ops::Reply;
+use clawstore_core::window::Window;
 use clawstore_core::{CallError, GameId};
 use foldhash::fast::FixedState;
 use metrics::counter;
@@ -78,6 +79,11 @@ impl Hub {
         self.state.lock().servers.insert(vm, ServerState::default());
     }
 
+    /// Servers that are open in this process.
+    pub(crate) fn servers(&self) -> usize {
+        self.state.lock().servers.len()
+    }
+
     /// A server is gone, with its subscriptions.
     pub(crate) fn leave(&self, vm: VmId) {
         let mut state = self.state.lock();
@@ -93,7 +99,7 @@ impl Hub {
         let mut state = self.state.lock();
         let rates = state.rates(players);
         let Some(server) = state.servers.get_mut(&vm) else { return Err(CallError::abandoned()) };
-        if self.limits == Limits::Roblox && !server.published.admit(now, rates.published()) {
+        if self.limits.are_fixed() && !server.published.admit(now, rates.published()) {
             return Err(CallError::unavailable("The server publishes too many messages."));
         }
         Ok(())
@@ -117,14 +123,14 @@ impl Hub {
         let rates = state.rates(0);
         let Some(topic) = state.topics.get_mut(topic) else { return Vec::new() };
         let mut inboxes: Vec<_> = topic.subscribers.values().map(|subscriber| Arc::clone(&subscriber.inbox)).collect();
-        if self.limits == Limits::Roblox {
+        if self.limits.are_fixed() {
             let all = inboxes.len();
             inboxes.retain(|_| {
                 let has_room = topic.received.has_room(now, rates.received_per_topic())
                     && state.received.has_room(now, rates.received_per_game());
                 if has_room {
-                    topic.received.count(now);
-                    state.received.count(now);
+                    topic.received.count(now, 1);
+                    state.received.count(now, 1);
                 }
                 has_room
             });
@@ -144,7 +150,7 @@ impl Hub {
         let mut state = self.state.lock();
         let rates = state.rates(players);
         let Some(server) = state.servers.get_mut(&vm) else { return Err(CallError::abandoned()) };
-        if self.limits == Limits::Roblox {
+        if self.limits.are_fixed() {
             if !server.subscribes.admit(now, MessageRates::SUBSCRIBES) {
                 return Err(CallError::unavailable("The server subscribes too often."));
             }

@@ -60,6 +60,8 @@ pub const TRACE_LEASES: &str = "clawstore::leases";
 pub const TRACE_MESSAGES: &str = "clawstore::messages";
 /// Trace target of activation, passivation, panics and quarantine.
 pub const TRACE_KEYS: &str = "clawstore::keys";
+/// Trace target of housekeeping: history that ends, games that are deleted.
+pub const TRACE_STORE: &str = "clawstore::store";
 
 /// Tells the installed recorder what the names mean. Call once, after installing it.
 pub fn describe() {

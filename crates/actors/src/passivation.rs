@@ -169,7 +169,7 @@ impl Game {
 
     /// Takes out a slot that nobody uses. One with a lease keeps that, without the value, unless it is to be given back
     /// (`decisions.md` 13): its next activation need not write the row.
-    fn remove_expired(&self, slot: &Arc<Slot>, gives_back: bool) {
+    pub(crate) fn remove_expired(&self, slot: &Arc<Slot>, gives_back: bool) {
         let mut state = slot.lock();
         let unused = state.flights.is_empty() && slot.open.load(Ordering::Acquire) == 0;
         if !matches!(state.activation, Activation::Vacant | Activation::Quarantined(_)) || !unused {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::call_port::ReplyTo;
 use crate::inbox::VmEvent;
-use crate::server::{Found, Server};
+use crate::server::Server;
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -23,11 +23,8 @@ type Attempt = Result<CallResult, oneshot::Receiver<CallResult>>;
 impl Server {
     /// As [`Server::read`], but an unavailable store is asked again until the call's deadline. The first attempt takes its place
     /// among the VM's calls on the key, like any read.
-    pub fn read_patiently(&self, key: &EntryKey, use_cache: bool) -> Found {
-        if let Some(entry) = self.game().read_at_hand(key, use_cache) {
-            return Found::Now(Ok(clawstore_core::ops::Reply::Entry(entry)));
-        }
-        let (writer, key) = (self.next_writer(), key.clone());
+    pub fn read_patiently(&self, key: &EntryKey, writer: Writer, use_cache: bool) {
+        let key = key.clone();
         let (game, inbox) = (self.game().clone(), self.inbox().clone());
         let halting = game.clone();
         let until = Instant::now() + game.config.call_deadline;
@@ -54,7 +51,6 @@ impl Server {
             };
             inbox.push(VmEvent::Done { op: writer.op, result });
         });
-        Found::Later(writer.op)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns: the lanes, the reader, the session lock, the process's memory permits, the table of games, numbers for VMs, and draining
 //! everything at shutdown. Does not own: the tokio runtime, the backend's life.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use clawstore_core::clock::Clock;
 use clawstore_core::entropy::Entropy;
 use clawstore_core::limits::{self, Limits};
 use clawstore_core::messaging::Publisher;
-use clawstore_core::versioning::Retention;
+use clawstore_core::versioning::Versioning;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorRef, SpawnErr};
 use tokio::runtime::Handle;
@@ -29,6 +29,7 @@ use crate::metric_definitions::TRACE_BATCHES;
 use crate::ownership::Ownership;
 use crate::reads::Reader;
 use crate::session_lock;
+use crate::sweeper::Sweeper;
 
 /// Settings with their defaults (`decisions.md` 23).
 #[derive(Debug, Clone)]
@@ -43,8 +44,8 @@ pub struct Config {
     pub pending_bytes_per_game: usize,
     /// The same for the process.
     pub pending_bytes_per_process: usize,
-    /// Which superseded revisions are kept.
-    pub retention: Retention,
+    /// Which superseded revisions are kept, and for how long.
+    pub versioning: Versioning,
     /// Which rates and quotas hold.
     pub limits: Limits,
 }
@@ -57,7 +58,7 @@ impl Default for Config {
             cache_bytes: limits::CACHE_BYTES,
             pending_bytes_per_game: limits::PENDING_BYTES_PER_GAME,
             pending_bytes_per_process: limits::PENDING_BYTES_PER_PROCESS,
-            retention: Retention::default(),
+            versioning: Versioning::default(),
             limits: Limits::default(),
         }
     }
@@ -118,12 +119,17 @@ pub struct Process {
     /// The lane may end from now on.
     draining: Arc<AtomicBool>,
     next_vm: Arc<AtomicU64>,
-    games: Mutex<Games>,
+    pub(crate) games: Mutex<Games>,
+    /// One at a time changes or looks up which games are deleted.
+    pub(crate) life_cycle: tokio::sync::Mutex<()>,
+    pub(crate) sweeper: OnceLock<Sweeper>,
 }
 
 #[derive(Debug, Default)]
-struct Games {
-    open: HashMap<GameId, Arc<Game>>,
+pub(crate) struct Games {
+    pub(crate) open: HashMap<GameId, Arc<Game>>,
+    /// Their data is marked as deleted.
+    pub(crate) deleted: HashSet<GameId>,
     closed: bool,
 }
 
@@ -133,6 +139,9 @@ pub enum StartError {
     /// The store did not take this process among its servers.
     #[error("the database does not take this process among its servers: {0}; nothing was opened")]
     Join(#[from] BackendError),
+    /// The store does not say which games are deleted.
+    #[error("the database cannot be read: {0}; nothing was opened")]
+    Read(BackendError),
     /// An actor could not be started.
     #[error("an actor could not be started: {0}; nothing was opened")]
     Spawn(#[from] SpawnErr),
@@ -183,7 +192,7 @@ impl Process {
         let reader = Reader::start(backend, Arc::clone(&clock), &runtime, config.call_deadline);
         let permits = Permits::new(config.pending_bytes_per_process);
         let (next_vm, games) = (Arc::new(AtomicU64::new(1)), Mutex::default());
-        Ok(Arc::new(Self {
+        let process = Arc::new(Self {
             clock,
             runtime,
             config,
@@ -196,7 +205,12 @@ impl Process {
             draining,
             next_vm,
             games,
-        }))
+            life_cycle: tokio::sync::Mutex::default(),
+            sweeper: OnceLock::new(),
+        });
+        process.refresh_deleted().await.map_err(StartError::Read)?;
+        process.sweeper.get_or_init(|| Sweeper::start(&process));
+        Ok(process)
     }
 
     /// The game of this id; opened by the first call, the same one afterwards. Needs no runtime context.
@@ -212,8 +226,19 @@ impl Process {
             return Ok(Arc::clone(game));
         }
         let game = Game::open(self, id)?;
+        game.set_deleted(games.deleted.contains(&id));
         games.open.insert(id, Arc::clone(&game));
         Ok(game)
+    }
+
+    /// The game of this id, if it is open.
+    pub(crate) fn open_game(&self, id: GameId) -> Option<Arc<Game>> {
+        self.games.lock().open.get(&id).cloned()
+    }
+
+    /// Games that are open.
+    pub(crate) fn open_games(&self) -> Vec<GameId> {
+        self.games.lock().open.keys().copied().collect()
     }
 
     /// Why the store will not work again until it is reopened (an fsync error), if so.
@@ -252,6 +277,9 @@ impl Process {
         games.iter().for_each(|game| game.stop());
         if let Some(carrier) = &self.carrier {
             carrier.stop();
+        }
+        if let Some(sweeper) = self.sweeper.get() {
+            sweeper.stop();
         }
         self.draining.store(true, Ordering::Release);
         self.lane.stop(None);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use clawstore_core::clock::{Moment, Timestamp};
+use clawstore_core::entry::VersionId;
 use clawstore_core::key_machine::{Head, Input, Rerun, VmId, Writer};
 use clawstore_core::memory_store::MemoryCall;
 use clawstore_core::ops::{CallResult, Look, Reply, Request};
@@ -95,28 +96,29 @@ impl Server {
         Writer { vm: self.vm, op: self.next_op.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// `GetAsync`. A value that is owned here, or was read less than 4 s ago, is found at once. Never blocks.
-    pub fn read(&self, key: &EntryKey, use_cache: bool) -> Found {
-        if let Some(entry) = self.game.read_at_hand(key, use_cache) {
-            return Found::Now(Ok(Reply::Entry(entry)));
-        }
-        let writer = self.next_writer();
-        match self.game.read(key, writer, use_cache, || ReplyTo::Vm(Arc::clone(&self.inbox), writer.op)) {
-            Some(result) => Found::Now(result),
-            None => Found::Later(writer.op),
-        }
+    /// A value that `GetAsync` may show at once: of a key that is owned here, or was read less than 4 s ago.
+    pub fn read_at_hand(&self, key: &EntryKey, use_cache: bool) -> Option<CallResult> {
+        self.game.read_at_hand(key, use_cache).map(|entry| Ok(Reply::Entry(entry)))
     }
 
-    /// Looks at versions or lists; the answer arrives in the inbox under the number returned, a refusal too. Never blocks.
-    pub fn look(&self, look: Look) -> u64 {
-        let op = self.next_writer().op;
-        self.game.start_look(look, ReplyTo::Vm(Arc::clone(&self.inbox), op));
-        op
+    /// `GetAsync`. The answer, if it is there; else it arrives in the inbox. Never blocks.
+    pub fn read(&self, key: &EntryKey, writer: Writer, use_cache: bool) -> Option<CallResult> {
+        self.game.read(key, writer, use_cache, || ReplyTo::Vm(Arc::clone(&self.inbox), writer.op))
+    }
+
+    /// Looks at versions or lists; the answer arrives in the inbox, a refusal too. Never blocks.
+    pub fn look(&self, writer: Writer, look: Look) {
+        self.game.start_look(look, ReplyTo::Vm(Arc::clone(&self.inbox), writer.op));
     }
 
     /// Submits a write; its end arrives in the inbox, a refusal too. Never blocks.
     pub fn write(&self, key: &EntryKey, writer: Writer, at: Timestamp, request: Request) {
         self.game.submit(key, writer, at, request, ReplyTo::Vm(Arc::clone(&self.inbox), writer.op));
+    }
+
+    /// `RemoveVersionAsync`; its end arrives in the inbox, a refusal too. Never blocks.
+    pub fn remove_version(&self, key: &EntryKey, writer: Writer, at: Timestamp, id: VersionId) {
+        self.game.start_remove_version(key, writer, at, id, ReplyTo::Vm(Arc::clone(&self.inbox), writer.op));
     }
 
     /// Makes a call on a memory store; its end arrives in the inbox under the number that is returned, never at once, so that a

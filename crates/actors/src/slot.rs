@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use clawstore_core::backend::Fence;
 use clawstore_core::clock::Moment;
@@ -80,6 +80,8 @@ pub(crate) struct Slot {
     pub(crate) key: EntryKey,
     /// Calls that are not settled: none may be when the actor leaves (A5).
     pub(crate) open: AtomicU32,
+    /// Bytes of the permits of its calls (`shares`).
+    pub(crate) held_bytes: AtomicUsize,
     /// Writes that reads wait for (`decisions.md` 9).
     pub(crate) unsettled: AtomicU32,
     /// A row ended in a way that leaves the stored state unknown here: reads wait until the key has been activated again.
@@ -110,6 +112,7 @@ impl Slot {
         Self {
             key,
             open: AtomicU32::new(0),
+            held_bytes: AtomicUsize::new(0),
             unsettled: AtomicU32::new(0),
             reads_wait: AtomicBool::new(false),
             last_used: AtomicU32::new(0),

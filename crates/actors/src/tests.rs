@@ -3,12 +3,15 @@
 
 mod answers;
 mod faults;
+mod life_cycle;
 mod looks;
 mod messaging;
 mod ownership;
 mod passivation;
+mod rates;
 mod reads;
 mod regressions;
+mod shares;
 mod supervision;
 
 use std::sync::Arc;

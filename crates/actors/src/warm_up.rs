@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use clawstore_core::backend::BackendError;
+use clawstore_core::backend::{BackendError, KeyItem, KeyRange};
 use clawstore_core::key_machine::Writer;
 use clawstore_core::ops::Reply;
 use clawstore_core::{EntryKey, StoreId};
@@ -40,8 +40,13 @@ impl Game {
         for store in stores {
             let mut last: Option<Arc<str>> = None;
             loop {
-                let page = self.reader.backend().list_keys(Arc::clone(store), last.take(), KEYS_AT_ONCE).await?;
-                let answers: Vec<_> = page.iter().map(|key| self.read_ahead(key)).collect();
+                let after = last.take().unwrap_or_default();
+                let kept = self.config.versioning.kept(store, self.clock.wall());
+                let range = KeyRange::of_scope(Arc::clone(store), &after, kept, KEYS_AT_ONCE);
+                let page = self.reader.backend().list_keys(range).await?;
+                let live = page.iter().filter(|item| !item.is_deleted);
+                let key = |item: &KeyItem| EntryKey { store: Arc::clone(store), key: Arc::clone(&item.place.key) };
+                let answers: Vec<_> = live.map(|item| self.read_ahead(&key(item))).collect();
                 for answer in answers {
                     if let Some(bytes) = answer.await {
                         loaded += 1;
@@ -54,7 +59,7 @@ impl Game {
                 if room == 0 {
                     return Ok(loaded);
                 }
-                last = page.last().map(|key| Arc::clone(&key.key));
+                last = page.last().map(|item| Arc::clone(&item.place.key));
             }
         }
         Ok(loaded)

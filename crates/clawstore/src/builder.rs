@@ -108,6 +108,7 @@ impl Builder {
     /// # Errors
     /// Typed: what was not opened, why, and what to do.
     pub fn open(self) -> Result<Clawstore, OpenError> {
+        self.config.check()?;
         let runtime = Running::start(self.runtime)?;
         let opened = Opened::open(self.database, &runtime, self.config.migrate)?;
         let backend = Arc::clone(&opened.backend);
@@ -115,7 +116,7 @@ impl Builder {
         let entropy: Arc<dyn Entropy> = self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy));
         let (handle, config, bits) = (runtime.handle().clone(), self.config.actors, Arc::clone(&entropy));
         let process = runtime.wait_for(async move { Process::start(backend, clock, bits, handle, config).await })??;
-        Ok(Clawstore::new(process, opened, runtime, entropy))
+        Ok(Clawstore::new(process, opened, runtime, entropy, self.config.universes, self.config.cache))
     }
 
     /// As [`Builder::open`], without blocking the calling task.

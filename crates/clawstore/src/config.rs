@@ -3,12 +3,19 @@
 //! Owns: where a setting comes from, and saying which one is wrong. Does not own: what it does (`actors::Config`), nor the
 //! database (`database`).
 
+mod tables;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clawstore_core::limits::{CALL_OVERHEAD_BYTES, Limits};
-use clawstore_core::versioning::Retention;
+use clawstore_core::GameId;
+use clawstore_core::limits::{CALL_OVERHEAD_BYTES, HISTORY_DAYS_MAX, Limits};
+use clawstore_core::versioning::{History, Retention};
+use clawstore_lua::Cache;
 use serde::Deserialize;
+
+use crate::config::tables::{GameTable, StoreTable};
 
 /// Name of the settings file in the working directory.
 const FILE: &str = "clawstore.toml";
@@ -21,15 +28,23 @@ const MIB: usize = 1024 * 1024;
 pub struct Config {
     pub(crate) actors: clawstore_actors::Config,
     pub(crate) migrate: bool,
+    pub(crate) cache: Cache,
+    /// Games that use the data of another.
+    pub(crate) universes: BTreeMap<GameId, GameId>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { actors: clawstore_actors::Config::default(), migrate: true }
+        Self {
+            actors: clawstore_actors::Config::default(),
+            migrate: true,
+            cache: Cache::default(),
+            universes: BTreeMap::new(),
+        }
     }
 }
 
-/// The settings file, and each setting's variable `CLAWSTORE_<NAME>`.
+/// The settings file, and each setting's variable `CLAWSTORE_<NAME>`; tables are in the file alone.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -40,7 +55,12 @@ struct Settings {
     pending_mib_per_process: Option<usize>,
     versioning: Option<String>,
     limits: Option<String>,
+    cache: Option<String>,
     migrate: Option<String>,
+    #[serde(default)]
+    stores: BTreeMap<Box<str>, StoreTable>,
+    #[serde(default)]
+    games: BTreeMap<String, GameTable>,
 }
 
 /// A setting that cannot be used.
@@ -91,29 +111,33 @@ impl Config {
             Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
         };
         let mut config = Self::default();
-        config.apply(file)?;
-        config.apply(from_variables(variable)?)?;
+        let variables = from_variables(variable)?;
+        config.apply(&file)?;
+        config.apply(&variables)?;
+        // What a table of a store does not say is as it is for all.
+        config.apply_tables(&file)?;
         Ok(config)
     }
 
-    fn apply(&mut self, settings: Settings) -> Result<(), ConfigError> {
+    fn apply(&mut self, settings: &Settings) -> Result<(), ConfigError> {
         let actors = &mut self.actors;
         set_seconds(&mut actors.call_deadline, "call_deadline_s", settings.call_deadline_s)?;
         set_seconds(&mut actors.idle_before_passivation, "idle_s", settings.idle_s)?;
         set_mib(&mut actors.cache_bytes, "cache_mib", settings.cache_mib)?;
         set_mib(&mut actors.pending_bytes_per_game, "pending_mib_per_game", settings.pending_mib_per_game)?;
         set_mib(&mut actors.pending_bytes_per_process, "pending_mib_per_process", settings.pending_mib_per_process)?;
-        match settings.versioning.as_deref() {
-            None => {}
-            Some("hourly") => actors.retention = Retention::Hourly,
-            Some("every-write") => actors.retention = Retention::EveryWrite,
-            Some(other) => return Err(bad("versioning", other, "`hourly` or `every-write`")),
+        if let Some(text) = &settings.versioning {
+            actors.versioning.default.retention = tables::retention("versioning", text)?;
         }
         match settings.limits.as_deref() {
             None => {}
-            Some("off") => actors.limits = Limits::Off,
-            Some("roblox") => actors.limits = Limits::Roblox,
-            Some(other) => return Err(bad("limits", other, "`off` or `roblox`")),
+            Some(name) => actors.limits = Limits::named(name).ok_or_else(|| bad("limits", name, Limits::NAMES))?,
+        }
+        match settings.cache.as_deref() {
+            None => {}
+            Some("fresh") => self.cache = Cache::Fresh,
+            Some("strict") => self.cache = Cache::Strict,
+            Some(other) => return Err(bad("cache", other, "`fresh` or `strict`")),
         }
         match settings.migrate.as_deref() {
             None => {}
@@ -122,6 +146,23 @@ impl Config {
             Some(other) => return Err(bad("migrate", other, "`on` or `off`")),
         }
         Ok(())
+    }
+
+    fn apply_tables(&mut self, settings: &Settings) -> Result<(), ConfigError> {
+        let versioning = &mut self.actors.versioning;
+        for (store, table) in &settings.stores {
+            versioning.stores.insert(store.clone(), tables::history(store, table, versioning.default)?);
+        }
+        for (game, table) in &settings.games {
+            let (game, universe) = tables::universe(game, table)?;
+            self.universes.insert(game, universe);
+        }
+        self.check()
+    }
+
+    /// What only all settings together can get wrong.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        tables::check(&self.universes)
     }
 
     /// Every call is answered within this time. Default 30 s.
@@ -145,10 +186,27 @@ impl Config {
         self
     }
 
-    /// Which superseded revisions are kept as versions. Default: Roblox's rule, one an hour.
+    /// Which superseded revisions are kept as versions, for 30 days. Default: Roblox's rule, one an hour.
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
-        self.actors.retention = retention;
+        self.actors.versioning.default.retention = retention;
+        self
+    }
+
+    /// How the standard stores of a name keep history, in all games and scopes, whatever holds for the others. The empty name is
+    /// the global data store. At least 1 and at most 30 days.
+    #[must_use]
+    pub fn store_history(mut self, store: &str, history: History) -> Self {
+        let history = History { days: history.days.clamp(1, HISTORY_DAYS_MAX), ..history };
+        self.actors.versioning.stores.insert(store.into(), history);
+        self
+    }
+
+    /// The game uses the data of another, as the games of one universe do on Roblox: its stores, memory stores and messages, and
+    /// `game.GameId` is that of the universe. A universe has data of its own: opening fails for one that names another.
+    #[must_use]
+    pub fn universe(mut self, game: GameId, universe: GameId) -> Self {
+        self.universes.insert(game, universe);
         self
     }
 
@@ -156,6 +214,13 @@ impl Config {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.actors.limits = limits;
+        self
+    }
+
+    /// What a `GetAsync` of a script that may use a cache shows. Default: the newest value of a key that this process owns.
+    #[must_use]
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = cache;
         self
     }
 
@@ -222,7 +287,10 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Settings,
         pending_mib_per_process: mib("PENDING_MIB_PER_PROCESS")?,
         versioning: get("VERSIONING").1,
         limits: get("LIMITS").1,
+        cache: get("CACHE").1,
         migrate: get("MIGRATE").1,
+        stores: BTreeMap::new(),
+        games: BTreeMap::new(),
     })
 }
 
@@ -249,10 +317,46 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_named() {
-        assert!(load(Some("cache = 10"), &[]).unwrap_err().contains("unknown field `cache`"));
+        assert!(load(Some("caches = 10"), &[]).unwrap_err().contains("unknown field `caches`"));
         assert!(load(None, &[("CLAWSTORE_IDLE_S", "soon")]).unwrap_err().contains("CLAWSTORE_IDLE_S"));
         assert!(load(Some("cache_mib = 0"), &[]).unwrap_err().contains("cache_mib"));
         assert!(load(Some("versioning = \"daily\""), &[]).unwrap_err().contains("every-write"));
         assert!(load(Some("limits = \"some\""), &[]).unwrap_err().contains("roblox"));
+        assert!(load(Some("cache = \"old\""), &[]).unwrap_err().contains("strict"));
+        assert_eq!(load(None, &[("CLAWSTORE_CACHE", "strict")]).unwrap().cache, Cache::Strict);
+    }
+
+    #[test]
+    fn a_store_has_a_history_of_its_own() {
+        let text = "versioning = \"hourly\"\n[stores.PlayerData]\nversioning = \"every-write\"\ndays = 7\n[stores.\"A b\"]\ndays = 1";
+        let config = load(Some(text), &[]).unwrap().store_history("C", History { days: 99, ..History::default() });
+        let stores = config.actors.versioning.stores;
+        assert_eq!(stores["PlayerData"], History { retention: Retention::EveryWrite, days: 7 });
+        assert_eq!(stores["A b"], History { retention: Retention::Hourly, days: 1 });
+        assert_eq!(stores["C"].days, 30);
+        let every = load(Some("[stores.S]\ndays = 2"), &[("CLAWSTORE_VERSIONING", "every-write")]).unwrap();
+        assert_eq!(every.actors.versioning.stores["S"].retention, Retention::EveryWrite, "as all others");
+        let wrong = |table: &str| load(Some(&format!("[stores.S]\n{table}")), &[]).unwrap_err();
+        for days in [0, 31, 65_537] {
+            assert!(wrong(&format!("days = {days}")).contains("stores.S.days"), "{days}");
+        }
+        assert!(wrong("versioning = \"daily\"").contains("stores.S.versioning"));
+        assert!(wrong("keep = 1").contains("keep"));
+        assert!(load(Some(&format!("[stores.{}]", "s".repeat(51))), &[]).unwrap_err().contains("50 bytes"));
+    }
+
+    #[test]
+    fn games_share_a_universe_that_has_data_of_its_own() {
+        let text = "[games.\"2\"]\nuniverse = 1\n[games.\"00000000-0000-0000-0000-00000000000a\"]\nuniverse = \"1\"";
+        let universes = load(Some(text), &[]).unwrap().universes;
+        assert_eq!(universes[&GameId::Number(2)], GameId::Number(1));
+        assert_eq!(universes[&GameId::Uuid(10)], GameId::Number(1));
+        let wrong = |text: &str| load(Some(text), &[]).unwrap_err();
+        assert!(wrong("[games.\"0\"]\nuniverse = 1").contains("games"));
+        assert!(wrong("[games.\"2\"]\nuniverse = \"x\"").contains("games.2.universe"));
+        assert!(wrong("[games.\"2\"]").contains("universe"));
+        let chain = wrong("[games.\"3\"]\nuniverse = 2\n[games.\"2\"]\nuniverse = 1");
+        assert!(chain.contains("games.3.universe") && chain.contains("data of another"), "{chain}");
+        assert!(load(Some("[games.\"2\"]\nuniverse = 2"), &[]).is_ok(), "its own");
     }
 }

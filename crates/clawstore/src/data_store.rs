@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
-use clawstore_core::backend::{BackendError, VersionInfo, VersionQuery};
+use clawstore_core::backend::{BackendError, Kept, KeyPlace, VersionInfo, VersionQuery};
+use clawstore_core::clock::Timestamp;
 use clawstore_core::entry::Attributes;
+use clawstore_core::limits::KEYS_PAGE_MAX;
+use clawstore_core::listing::{KeyList, Page};
 use clawstore_core::ops::{Increment, Look, Reply, Request, Set};
 use clawstore_core::{CallError, Entry, EntryKey, StoreId, StoreKind, Value};
 use serde::Serialize;
@@ -167,6 +170,72 @@ impl DataStore {
         stored(&key, entry.as_deref())
     }
 
+    /// `GetVersionAtTimeAsync`: what the key held at the end of a millisecond of Unix time, `None` if nothing, or if that is not
+    /// kept any more.
+    ///
+    /// # Errors
+    /// As [`DataStore::get`].
+    pub async fn version_at<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        unix_ms: u64,
+    ) -> Result<Option<Stored<T>>, StoreError> {
+        let key = self.key(key)?.0;
+        let look = Look::VersionAt(key.clone(), Timestamp::end_of_unix_ms(unix_ms));
+        let entry = entry_of(self.game.look(look).await?);
+        stored(&key, entry.as_deref())
+    }
+
+    /// `RemoveVersionAsync`: a version is gone for good, the current one too. A version that is not there is no error.
+    ///
+    /// # Errors
+    /// If the key is not legal or the call failed; it may be repeated.
+    pub async fn remove_version(&self, key: &str, version: &str) -> Result<(), StoreError> {
+        let key = self.key(key)?.0;
+        if let Ok(id) = version.parse() {
+            self.game.remove_version(&key, id).await?;
+        }
+        Ok(())
+    }
+
+    /// `ListKeysAsync` without removed keys: those of this scope that begin with `prefix`, in byte order, behind `after`. A page
+    /// may hold fewer than `size` keys, or none, and still have a next one, which goes on behind the key that it names.
+    ///
+    /// ```no_run
+    /// # async fn list(saves: &clawstore::DataStore) -> Result<(), clawstore::StoreError> {
+    /// let mut page = saves.keys("player_", None, 100).await?;
+    /// while let Some(next) = &page.next {
+    ///     page = saves.keys("player_", Some(next), 100).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        size: usize,
+    ) -> Result<Page<Arc<str>, Arc<str>>, StoreError> {
+        let place = |key: &str| KeyPlace { scope: self.store.scope.as_ref().into(), key: key.into() };
+        let list = KeyList {
+            store: Arc::clone(&self.store),
+            all_scopes: false,
+            prefix: prefix.into(),
+            exclude_deleted: true,
+            after: after.map(place),
+            size: size.clamp(1, KEYS_PAGE_MAX),
+        };
+        match self.game.look(Look::Keys(list)).await? {
+            Reply::Keys(Page { items, next }) => Ok(Page {
+                items: items.into_iter().map(|item| item.place.key).collect(),
+                next: next.map(|place| place.key),
+            }),
+            _ => Err(CallError::internal().into()),
+        }
+    }
+
     /// `ListVersionsAsync`: at most `limit` versions, newest first, the current one included; older ones than `before`, the
     /// last of the page before.
     ///
@@ -178,8 +247,8 @@ impl DataStore {
         before: Option<&VersionInfo>,
         limit: usize,
     ) -> Result<Vec<VersionInfo>, StoreError> {
-        let (key, after) = (self.key(key)?.0, before.map(|version| version.id.revision));
-        let query = VersionQuery { key, descending: true, from: None, to: None, after, limit };
+        let (key, after) = (self.key(key)?.0, before.map(|version| version.id.updated));
+        let query = VersionQuery { key, descending: true, from: None, to: None, after, kept: Kept::default(), limit };
         match self.game.look(Look::Versions(query)).await? {
             Reply::Versions(versions) => Ok(versions),
             _ => Err(CallError::internal().into()),

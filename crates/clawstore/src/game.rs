@@ -8,8 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use clawstore_actors::{GameStats, ServerIdentity};
+use clawstore_core::backend::StoreInfo;
 use clawstore_core::entropy::Entropy;
-use clawstore_core::{GameId, StoreId, StoreKind};
+use clawstore_core::limits::STORES_PAGE_MAX;
+use clawstore_core::listing::{Page, StoreList};
+use clawstore_core::ops::{Look, Reply};
+use clawstore_core::{CallError, GameId, StoreId, StoreKind};
+use clawstore_lua::Cache;
 use tokio::task::JoinHandle;
 
 use crate::data_store::{DataStore, Key, StoreError};
@@ -33,11 +38,12 @@ impl<T> Future for Loading<T> {
 pub struct Game {
     inner: Arc<clawstore_actors::Game>,
     entropy: Arc<dyn Entropy>,
+    cache: Cache,
 }
 
 impl Game {
-    pub(crate) fn new(inner: Arc<clawstore_actors::Game>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { inner, entropy }
+    pub(crate) fn new(inner: Arc<clawstore_actors::Game>, entropy: Arc<dyn Entropy>, cache: Cache) -> Self {
+        Self { inner, entropy, cache }
     }
 
     pub(crate) fn inner(&self) -> &Arc<clawstore_actors::Game> {
@@ -54,7 +60,7 @@ impl Game {
         let job_id = options.job_id.unwrap_or_else(|| self.random_job_id());
         let ServerOptions { place_id, max_players, .. } = options;
         let identity = ServerIdentity { job_id, place_id, max_players, players: Arc::default() };
-        Server::new(&self.inner, identity)
+        Server::new(&self.inner, identity, self.cache)
     }
 
     fn random_job_id(&self) -> String {
@@ -91,6 +97,24 @@ impl Game {
     /// As [`Game::scoped_data_store`].
     pub fn scoped_ordered_data_store(&self, name: &str, scope: &str) -> Result<OrderedDataStore, StoreError> {
         OrderedDataStore::open(Arc::clone(&self.inner), name, scope)
+    }
+
+    /// `ListDataStoresAsync`: the standard stores whose name begins with `prefix`, in byte order, behind the name `after`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn stores(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        size: usize,
+    ) -> Result<Page<StoreInfo, Arc<str>>, StoreError> {
+        let size = size.clamp(1, STORES_PAGE_MAX);
+        let list = StoreList { game: self.id(), prefix: prefix.into(), after: after.map(Into::into), size };
+        match self.inner.look(Look::Stores(list)).await? {
+            Reply::Stores(page) => Ok(page),
+            _ => Err(CallError::internal().into()),
+        }
     }
 
     /// Reads keys that will be asked for soon, many at a time: those of a player who joins. Starts at once and needs no runtime

@@ -38,6 +38,8 @@ mod opened;
 
 mod store;
 
+mod life_cycle;
+
 mod game;
 
 mod server;
@@ -52,13 +54,15 @@ pub mod compat;
 pub mod import;
 
 pub use builder::{Builder, OpenError};
-pub use clawstore_actors::{DrainReport, GameStats, SystemClock, metric_definitions};
+pub use clawstore_actors::{DeletedGame, DrainReport, GameStats, LifeCycleError, Purge, SystemClock, metric_definitions};
+pub use clawstore_core::backend::Snapshot;
 pub use clawstore_core::entry::VersionId;
 pub use clawstore_core::error::Throttle;
-pub use clawstore_core::versioning::Retention;
+pub use clawstore_core::listing::Page;
+pub use clawstore_core::versioning::{History, Retention};
 pub use clawstore_core::{CallError, Entry, ErrorCode, GameId, Outcome, backend, clock, entropy, limits, ordered};
 pub use clawstore_lua::{
-    Bindings, CallControl, CallInfo, Fault, Interrupt, Options as BindOptions, Profile, Verdict, decode, encode,
+    Bindings, Cache, CallControl, CallInfo, Fault, Interrupt, Options as BindOptions, Profile, Verdict, decode, encode,
 };
 #[cfg(feature = "postgres")]
 pub use clawstore_postgres::{self as postgres, PgConnectOptions};
@@ -70,7 +74,7 @@ pub use game::{Game, Loading};
 pub use migrations::{Migrations, Step};
 pub use mlua;
 pub use ordered_data_store::{OrderedDataStore, Ranked};
-pub use read_only::ReadOnly;
+pub use read_only::{GameSize, ReadOnly};
 pub use runtime::Runtime;
 pub use server::{CloseReason, Server, ServerOptions};
 pub use store::Clawstore;

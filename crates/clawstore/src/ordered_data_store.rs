@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clawstore_core::backend::SortedQuery;
 use clawstore_core::entry::Attributes;
+use clawstore_core::limits::BATCH_GET_KEYS_MAX;
 use clawstore_core::ops::{Increment, Look, Reply, Request, Set};
 use clawstore_core::{CallError, EntryKey, StoreId, StoreKind, Value, ordered};
 
@@ -87,6 +88,26 @@ impl OrderedDataStore {
             return Err(CallError::internal().into());
         };
         Ok(items.into_iter().map(|item| Ranked { key: item.key, number: item.number }).collect())
+    }
+
+    /// `BatchGetAsync`: the numbers of many keys, in their order; `None` for one that was removed or never written. Shows what is
+    /// durable.
+    ///
+    /// # Errors
+    /// If a key is not legal or the store cannot be read.
+    pub async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<i64>>, StoreError> {
+        let checked = keys.iter().map(|key| EntryKey::new(&self.store, key.as_bytes()));
+        let checked = checked.collect::<Result<Vec<_>, _>>()?;
+        let mut numbers = Vec::with_capacity(keys.len());
+        for some in checked.chunks(BATCH_GET_KEYS_MAX) {
+            let Reply::Entries(entries) = self.game.look(Look::Batch(some.to_vec())).await? else {
+                return Err(CallError::internal().into());
+            };
+            for entry in entries {
+                numbers.push(entry.value.as_ref().map(ordered::number).transpose()?);
+            }
+        }
+        Ok(numbers)
     }
 
     async fn call(&self, key: &str, request: Request) -> Result<Option<i64>, StoreError> {

@@ -6,7 +6,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use clawstore_core::backend::{BackendError, BackendErrorKind, ReadEntries, ScanEntries};
+use clawstore_actors::DeletedGame;
+#[cfg(feature = "postgres")]
+use clawstore_core::backend::ManageGames;
+use clawstore_core::backend::{
+    BackendError, BackendErrorKind, BackendFuture, Kept, KeyRange, ReadEntries, ScanEntries,
+};
+use clawstore_core::clock::Timestamp;
 use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind};
 #[cfg(feature = "postgres")]
 use clawstore_postgres::{PgBackend, PgSettings};
@@ -19,9 +25,35 @@ use crate::database::Database;
 use crate::runtime::{Running, Runtime};
 
 /// What can be looked into.
-trait Look: ReadEntries + ScanEntries {}
+trait Look: ReadEntries + ScanEntries {
+    fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>>;
+}
 
-impl<T: ReadEntries + ScanEntries> Look for T {}
+#[cfg(feature = "sqlite")]
+impl Look for SqliteReader {
+    fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>> {
+        SqliteReader::deleted_games(self)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Look for PgBackend {
+    fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>> {
+        ManageGames::deleted_games(self)
+    }
+}
+
+/// How much a game has stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GameSize {
+    /// Stores, standard and ordered ones, whatever their scopes.
+    pub stores: u64,
+    /// Keys that are not removed.
+    pub keys: u64,
+}
+
+/// Keys that are counted at a time.
+const KEYS_AT_ONCE: usize = 1_000;
 
 /// Read-only access to a database, also while servers write it.
 pub struct ReadOnly {
@@ -93,9 +125,58 @@ impl ReadOnly {
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
         let store = store_id(game, store, scope)?;
-        let after = after.map(Into::into);
-        let keys = self.look(move |source| async move { source.list_keys(store, after, limit).await }).await?;
-        Ok(keys.into_iter().map(|key| key.key.to_string()).collect())
+        let (mut live, mut after) = (Vec::new(), Some(after.unwrap_or_default().to_owned()));
+        while let Some(last) = after.take().filter(|_| live.len() < limit) {
+            let (keys, next) = self.live_keys(&store, &last, limit - live.len()).await?;
+            live.extend(keys);
+            after = next;
+        }
+        Ok(live)
+    }
+
+    /// Those of the next `limit` keys that are live, and behind what to go on, unless they are the last ones.
+    async fn live_keys(
+        &self,
+        store: &Arc<StoreId>,
+        after: &str,
+        limit: usize,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let range = KeyRange::of_scope(Arc::clone(store), after, Kept::default(), limit);
+        let keys = self.look(move |source| async move { source.list_keys(range).await }).await?;
+        let next = keys.last().filter(|_| keys.len() == limit).map(|item| item.place.key.to_string());
+        let live = keys.iter().filter(|item| !item.is_deleted).map(|item| item.place.key.to_string());
+        Ok((live.collect(), next))
+    }
+
+    /// Games that are deleted and not purged.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn deleted_games(&self) -> Result<Vec<DeletedGame>, StoreError> {
+        let deleted = self.look(|source| async move { source.deleted_games().await }).await?;
+        Ok(deleted.into_iter().map(|(game, at)| DeletedGame { game, at }).collect())
+    }
+
+    /// How much a game has stored, deleted or not. Counts every key.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn size(&self, game: GameId) -> Result<GameSize, StoreError> {
+        let scopes: Vec<_> =
+            self.stores().await?.into_iter().filter(|store| store.game == game).map(Arc::new).collect();
+        let mut names: Vec<_> = scopes.iter().map(|scope| (scope.kind, &scope.name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut size = GameSize { stores: names.len() as u64, keys: 0 };
+        for scope in &scopes {
+            let mut after = Some(String::new());
+            while let Some(last) = after {
+                let (keys, next) = self.live_keys(scope, &last, KEYS_AT_ONCE).await?;
+                size.keys += keys.len() as u64;
+                after = next;
+            }
+        }
+        Ok(size)
     }
 
     /// The entry of a key; its value is `None` if it was removed or never written.

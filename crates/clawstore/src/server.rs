@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clawstore_actors::ServerIdentity;
-use clawstore_lua::{Bindings, Options};
+use clawstore_lua::{Bindings, Cache, Options};
 use mlua::Lua;
 
 /// What a server is opened with.
@@ -48,11 +48,12 @@ pub enum CloseReason {
 pub struct Server {
     game: Arc<clawstore_actors::Game>,
     identity: ServerIdentity,
+    cache: Cache,
 }
 
 impl Server {
-    pub(crate) fn new(game: &Arc<clawstore_actors::Game>, identity: ServerIdentity) -> Self {
-        Self { game: Arc::clone(game), identity }
+    pub(crate) fn new(game: &Arc<clawstore_actors::Game>, identity: ServerIdentity, cache: Cache) -> Self {
+        Self { game: Arc::clone(game), identity, cache }
     }
 
     /// `game.JobId`.
@@ -66,10 +67,15 @@ impl Server {
     /// # Errors
     /// If the VM has no memory.
     pub fn bind(&self, lua: &Lua) -> mlua::Result<Bindings> {
-        self.bind_with(lua, Options::default())
+        self.bind_with(lua, self.options())
     }
 
-    /// As [`Server::bind`], with options.
+    /// The options of [`Server::bind`], as the settings say: what those of [`Server::bind_with`] begin with.
+    pub fn options(&self) -> Options {
+        Options { cache: self.cache, ..Options::default() }
+    }
+
+    /// As [`Server::bind`], with options, which begin with [`Server::options`].
     ///
     /// # Errors
     /// If the VM has no memory.

@@ -2,12 +2,14 @@
 //!
 //! Owns: its games, shutdown and drop. Does not own: how it was put together (`builder`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clawstore_actors::{DrainReport, Process};
 use clawstore_core::GameId;
 use clawstore_core::entropy::Entropy;
+use clawstore_lua::Cache;
 use parking_lot::Mutex;
 
 use crate::builder::{Builder, OpenError};
@@ -28,6 +30,9 @@ pub struct Clawstore {
     database: Arc<Opened>,
     pub(crate) runtime: Running,
     entropy: Arc<dyn Entropy>,
+    /// Games that use the data of another.
+    pub(crate) universes: BTreeMap<GameId, GameId>,
+    cache: Cache,
     /// The report of a shutdown that has happened.
     closed: Mutex<Option<DrainReport>>,
 }
@@ -38,16 +43,29 @@ impl Clawstore {
         Builder::new()
     }
 
-    pub(crate) fn new(process: Arc<Process>, database: Opened, runtime: Running, entropy: Arc<dyn Entropy>) -> Self {
-        Self { process, database: Arc::new(database), runtime, entropy, closed: Mutex::new(None) }
+    pub(crate) fn new(
+        process: Arc<Process>,
+        database: Opened,
+        runtime: Running,
+        entropy: Arc<dyn Entropy>,
+        universes: BTreeMap<GameId, GameId>,
+        cache: Cache,
+    ) -> Self {
+        Self { process, database: Arc::new(database), runtime, entropy, universes, cache, closed: Mutex::new(None) }
     }
 
-    /// The game of this id: opened by the first call, the same one afterwards. Needs no runtime context.
+    /// The game of this id: opened by the first call, the same one afterwards. Needs no runtime context. One that uses the data
+    /// of another ([`Config::universe`](crate::Config::universe)) is that game.
     ///
     /// # Errors
     /// If an actor cannot be started, or the store has been shut down.
     pub fn game(&self, id: GameId) -> Result<Game, OpenError> {
-        Ok(Game::new(self.process.game(id)?, Arc::clone(&self.entropy)))
+        Ok(Game::new(self.process.game(self.universe(id))?, Arc::clone(&self.entropy), self.cache))
+    }
+
+    /// Whose data a game uses: its own, unless the settings say.
+    pub(crate) fn universe(&self, game: GameId) -> GameId {
+        self.universes.get(&game).copied().unwrap_or(game)
     }
 
     /// Why the database will not work again until it is reopened (an fsync error), if so. Writes fail at once then.

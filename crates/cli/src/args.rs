@@ -38,6 +38,79 @@ pub(crate) enum Command {
     Migrate(MigrateArguments),
     /// Take over what another engine has saved.
     Import(ImportArguments),
+    /// Back up a game: the first write of every key from now on keeps what it supersedes as a version. At most once a UTC day.
+    Snapshot(SnapshotArguments),
+    /// Delete the data of a whole game, take that back, or delete it for good.
+    #[command(subcommand)]
+    Game(GameCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgument,
+    #[command(flatten)]
+    pub(crate) game: GameArgument,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GameCommand {
+    /// List the games that have data, and which of them are deleted. Only reads; works while a server runs.
+    List(ListGamesArguments),
+    /// Delete the data of a game. Nothing is lost before it is purged: `restore` takes it back. Its servers must have ended.
+    Delete(DeleteGameArguments),
+    /// Take a deletion back.
+    Restore(RestoreGameArguments),
+    /// Delete a deleted game for good, once the 30 days for which it is kept are over.
+    Purge(PurgeGameArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListGamesArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteGameArguments {
+    #[command(flatten)]
+    pub(crate) game: NamedGame,
+    #[command(flatten)]
+    pub(crate) confirmation: Confirmation,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreGameArguments {
+    #[command(flatten)]
+    pub(crate) game: NamedGame,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PurgeGameArguments {
+    #[command(flatten)]
+    pub(crate) game: NamedGame,
+    #[command(flatten)]
+    pub(crate) confirmation: Confirmation,
+    /// Do not wait for the end of the 30 days.
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+/// A game that has to be named: there is no default for what cannot be guessed.
+#[derive(Debug, Args)]
+pub(crate) struct NamedGame {
+    /// The game whose data it is (game.GameId): a number or a UUID.
+    #[arg(long = "universe-id", value_name = "N", required = true)]
+    pub(crate) id: GameId,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Confirmation {
+    /// Do it without asking. Without it the id of the game has to be typed; where nobody can type, nothing is done.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

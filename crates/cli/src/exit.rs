@@ -3,7 +3,7 @@
 //! Owns: the codes (`decisions.md` 30) and which error means which. Does not own: when a run ends (`run`).
 
 use clawstore::import::ImportError;
-use clawstore::{OpenError, StoreError};
+use clawstore::{LifeCycleError, OpenError, StoreError};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,9 +11,9 @@ pub(crate) enum Exit {
     /// As it should.
     Success,
     /// The main script raised or a `--forbid` was seen; for `get` and `ls`: there is no such thing; for `import`:
-    /// rows were refused.
+    /// rows were refused; for `game`: it is not in a state in which that can be done.
     Failed,
-    /// A script could not be loaded, or the command line is wrong (clap's own code, too).
+    /// A script could not be loaded, the command line is wrong (clap's own code, too), or nobody has confirmed a deletion.
     Load,
     /// An `--expect` or `--until` was not seen.
     Unseen,
@@ -42,10 +42,11 @@ impl Exit {
                 || cause.is::<StoreFailed>()
                 || cause.is::<ImportError>()
                 || matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Read(_)))
+                || matches!(cause.downcast_ref::<LifeCycleError>(), Some(LifeCycleError::Store(_)))
         });
         if store {
             Self::Store
-        } else if error.chain().any(|cause| cause.is::<LoadError>()) {
+        } else if error.chain().any(|cause| cause.is::<LoadError>() || cause.is::<NotConfirmed>()) {
             Self::Load
         } else {
             Self::Failed
@@ -64,6 +65,18 @@ impl std::fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {}
+
+/// Something that is not done without a word.
+#[derive(Debug)]
+pub(crate) struct NotConfirmed(pub(crate) String);
+
+impl std::fmt::Display for NotConfirmed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotConfirmed {}
 
 /// A store that has failed while it was used.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! people. Does not own: reading (`clawstore::ReadOnly`). Nothing here writes.
 
 mod json;
-mod time;
+pub(crate) mod time;
 
 use std::io::{self, Write};
 
@@ -13,6 +13,7 @@ use clawstore::{Entry, OpenError, ReadOnly};
 use crate::args::{DatabaseArgument, GetArguments, LsArguments};
 use crate::block_on::block_on;
 use crate::exit::Exit;
+use crate::game::told;
 
 /// Keys asked for at a time.
 const PAGE: usize = 1_000;
@@ -64,10 +65,13 @@ pub(crate) fn ls(arguments: &LsArguments) -> anyhow::Result<Exit> {
 }
 
 fn list_stores(store: &ReadOnly) -> anyhow::Result<Exit> {
+    let deleted = block_on(store.deleted_games())?;
     let mut out = io::stdout().lock();
     for id in block_on(store.stores())? {
         let name = if id.name.is_empty() { "(global data store)" } else { &id.name };
-        writeln!(out, "{name}\tscope {}\tgame {}", id.scope, id.game)?;
+        let state =
+            deleted.iter().find(|deleted| deleted.game == id.game).map(|deleted| format!("\t{}", told(deleted)));
+        writeln!(out, "{name}\tscope {}\tgame {}{}", id.scope, id.game, state.unwrap_or_default())?;
     }
     Ok(Exit::Success)
 }

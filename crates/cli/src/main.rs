@@ -19,6 +19,8 @@ mod migrate;
 
 mod import;
 
+mod game;
+
 mod block_on;
 
 use std::process::ExitCode;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         Command::Ls(arguments) => inspect::ls(&arguments),
         Command::Migrate(arguments) => migrate::migrate(&arguments),
         Command::Import(arguments) => import::import(&arguments),
+        Command::Snapshot(arguments) => game::snapshot(&arguments),
+        Command::Game(command) => game::game(&command),
     };
     let exit = ended.unwrap_or_else(|error| {
         console.lock().note(&format!("{error:#}"));

@@ -157,10 +157,15 @@ fn open(
             Versioning::EveryWrite => Retention::EveryWrite,
         });
     }
+    if let Some(cache) = arguments.conditions.cache {
+        config = config.cache(cache.into());
+    }
     if let Some(budget) = arguments.conditions.budget {
         config = config.limits(match budget {
             Budget::Off => Rates::Off,
+            Budget::Fair => Rates::Fair,
             Budget::Roblox => Rates::Roblox,
+            Budget::RobloxClassic => Rates::RobloxClassic,
         });
     }
     let open = |_| {

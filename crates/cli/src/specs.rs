@@ -18,7 +18,7 @@ use clawstore_luau::{Node, Source};
 use parking_lot::Mutex;
 use regex::Regex;
 
-use crate::args::run::{PlaceArguments, Versioning};
+use crate::args::run::{CacheKind, PlaceArguments, Versioning};
 use crate::args::values::{Range, duration};
 use crate::console::Console;
 use crate::exit::{Exit, LoadError, StoreFailed};
@@ -76,6 +76,9 @@ pub(crate) struct TestArguments {
     /// Which versions are kept.
     #[arg(long, value_enum, default_value_t = Versioning::Hourly)]
     versioning: Versioning,
+    /// What a GetAsync that may use a cache shows: see `clawstore run --help`.
+    #[arg(long, value_enum, default_value_t = CacheKind::Fresh)]
+    cache: CacheKind,
     /// Longest simulated time of a test.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
     max_sim: Duration,
@@ -224,7 +227,8 @@ impl Runner<'_> {
             Versioning::Hourly => Retention::Hourly,
             Versioning::EveryWrite => Retention::EveryWrite,
         };
-        let builder = Clawstore::builder().config(Config::default().retention(retention));
+        let config = Config::default().retention(retention).cache(self.arguments.cache.into());
+        let builder = Clawstore::builder().config(config);
         builder.database(Database::Memory).clock(time.clock()).open()
     }
 

@@ -1,7 +1,7 @@
 //! Figures, each beside its baseline from the same run.
 //!
 //! Owns: which figures there are, in which order, and how often each side is measured. Does not own: how one is measured
-//! (`writes`, `reads`, `polling`, `ticks`, `memory`, `postgres`), the baselines (`bare` and those of `postgres`), how they
+//! (`writes`, `reads`, `polling`, `ticks`, `memory`, `postgres`, `lists`), the baselines (`bare` and those of `postgres`), how they
 //! are shown (`report`).
 //!
 //! Both sides of a figure: same directory and file system, keys, bytes, pragmas, prepared statement and order of access,
@@ -9,6 +9,7 @@
 //! made again at once.
 
 mod bare;
+mod lists;
 pub mod memory;
 mod polling;
 mod postgres;
@@ -60,6 +61,9 @@ pub struct BenchOptions {
     /// Which backend.
     #[arg(long, value_enum, default_value = "sqlite")]
     pub db: Db,
+    /// Instead of all other figures: pages of a store of a million keys beside one of ten thousand.
+    #[arg(long)]
+    pub lists: bool,
     /// One short turn a side: to see that everything works, not to compare.
     #[arg(long)]
     pub quick: bool,
@@ -153,6 +157,7 @@ fn measure(options: &BenchOptions) -> LocalResult<()> {
         bench.add(Figure::alone("fdatasync", rate, "1/s", None));
     }
     match options.db {
+        _ if options.lists => lists::run(&mut bench, dir.path())?,
         Db::Sqlite => embedded(&mut bench, dir.path())?,
         Db::Postgres => postgres::run(&mut bench)?,
     }

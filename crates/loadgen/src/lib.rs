@@ -23,3 +23,8 @@ pub mod chaos;
 pub mod scenario;
 
 pub mod bench;
+
+/// Settings of runs that measure or count: nothing is held back (`decisions.md` 22).
+fn unlimited() -> clawstore::Config {
+    clawstore::Config::default().limits(clawstore::limits::Limits::Off)
+}

@@ -1,4 +1,4 @@
-//! Several processes on one Postgres database: what acceptance asks for, one scenario each.
+//! Several processes, or games, on one database: what acceptance asks for, one scenario each.
 //!
 //! Owns: their names and options, and the worker processes' command line. Does not own: rounds of faults (`chaos`), whose
 //! victims some scenarios use.
@@ -14,7 +14,9 @@ mod upgrade;
 mod worker;
 mod zombie;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+
+use crate::chaos::Db;
 
 pub use worker::WorkerOptions;
 
@@ -33,7 +35,7 @@ pub enum Scenario {
     Outage,
     /// Twenty processes with ten games each, on stock settings.
     Twenty,
-    /// One game floods; another's latency stays.
+    /// One game floods, then twice as much; another's latency stays. Also on the embedded store.
     Flood,
     /// A migration one step newer is applied under load; old and new processes go on side by side.
     Upgrade,
@@ -45,6 +47,9 @@ pub struct ScenarioOptions {
     /// Which one.
     #[arg(value_enum)]
     pub name: Scenario,
+    /// Where.
+    #[arg(long, value_enum, default_value = "postgres")]
+    pub db: Db,
     /// How long its load, its fault or its freeze lasts. Default: what acceptance asks for.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..3600))]
     pub seconds: Option<u64>,
@@ -62,6 +67,8 @@ pub struct ScenarioOptions {
 /// # Errors
 /// If anything is not as it must be.
 pub fn run(options: &ScenarioOptions) -> Result<()> {
+    let is_shared = options.db == Db::Postgres || options.name == Scenario::Flood;
+    ensure!(is_shared, "{:?} needs several processes on one database: --db postgres", options.name);
     match options.name {
         Scenario::TwoWriters => two_writers::run(options)?,
         Scenario::Takeover => takeover::run(options)?,

@@ -3,10 +3,13 @@
 //! Owns: the coercions and texts of spec §0.1 and the attribute rules of §5.2 (513). Does not own: limits that need no Luau
 //! value (`core`).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use clawstore_core::entry::Attributes;
+use clawstore_core::limits::NAME_BYTES_MAX;
 use clawstore_core::{CallError, ErrorCode, StoreKind};
-use mlua::{ObjectLike, Table, Value as LuaValue};
+use mlua::{Function, ObjectLike, Table, Value as LuaValue};
 
 use crate::classes::options::MetadataOptions;
 use crate::convert::{encode, number_key};
@@ -31,6 +34,34 @@ pub(crate) fn string(value: &LuaValue, position: usize) -> Result<Vec<u8>, CallE
         LuaValue::String(string) => Ok(string.as_bytes().to_vec()),
         LuaValue::Integer(_) | LuaValue::Number(_) => Ok(number_key(value).into_bytes()),
         other => Err(CallError::argument(format_args!("Unable to cast {} to string", type_name(other)))),
+    }
+}
+
+/// A string parameter that need not be there: the empty text stands for nil.
+pub(crate) fn optional_string(value: &LuaValue, position: usize) -> Result<Vec<u8>, CallError> {
+    if value.is_nil() { Ok(Vec::new()) } else { string(value, position) }
+}
+
+/// What names in a list begin with; all do with nil.
+pub(crate) fn prefix(value: &LuaValue, position: usize) -> Result<Arc<str>, CallError> {
+    // A scope, a slash and a key. Nothing begins with more: what of it is cut off makes no difference.
+    const LONGEST: usize = 2 * NAME_BYTES_MAX + 1;
+    let prefix = String::from_utf8(optional_string(value, position)?)
+        .ok()
+        .filter(|prefix| !prefix.contains('\0'))
+        .ok_or_else(|| CallError::argument("Prefix must be valid UTF-8 without a NUL character"))?;
+    Ok(match prefix.char_indices().find(|(at, _)| *at > LONGEST) {
+        Some((end, _)) => prefix[..end].into(),
+        None => prefix.into(),
+    })
+}
+
+/// A function parameter.
+pub(crate) fn function(value: &LuaValue, position: usize) -> Result<Function, CallError> {
+    match value {
+        LuaValue::Nil => Err(missing(position)),
+        LuaValue::Function(function) => Ok(function.clone()),
+        other => Err(CallError::argument(format_args!("Unable to cast {} to function", type_name(other)))),
     }
 }
 
@@ -135,7 +166,9 @@ pub(crate) fn user_ids(value: &LuaValue) -> Result<Vec<i64>, CallError> {
     let mut ids = Vec::new();
     for index in 1..=table.raw_len() {
         match table.raw_get::<LuaValue>(index) {
-            Ok(number @ (LuaValue::Integer(_) | LuaValue::Number(_))) => ids.push(integer(&number, 0, index)?),
+            Ok(number @ (LuaValue::Integer(_) | LuaValue::Number(_))) => {
+                ids.push(integer(&number, 0, index).map_err(|_| invalid())?)
+            }
             _ => return Err(invalid()),
         }
     }

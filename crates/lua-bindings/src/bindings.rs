@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use clawstore_actors::Server;
-use clawstore_core::backend::{SortedItem, VersionInfo};
+use clawstore_core::backend::{SortedItem, StoreInfo, VersionInfo};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::limits::TRANSFORM_CPU;
 use mlua::{AnyUserData, Function, Lua, MaybeSend, Table, Thread, Value as LuaValue};
@@ -15,17 +15,19 @@ use mlua::{AnyUserData, Function, Lua, MaybeSend, Table, Thread, Value as LuaVal
 use crate::classes::data_store_service::DataStoreService;
 use crate::classes::enums::{Enum, EnumItem, Enums};
 use crate::classes::key_info::KeyInfo;
+use crate::classes::listed::ListedKey;
 use crate::classes::memory_store_service::MemoryStoreService;
-use crate::classes::messaging_service::{Connection, MessagingService};
+use crate::classes::messaging_service::MessagingService;
 use crate::classes::options::{GetOptions, INCREMENT_OPTIONS, MetadataOptions, SET_OPTIONS, StoreOptions};
 use crate::classes::{
-    data_store, data_store_service, enums, key_info, memory_store_hash_map, memory_store_queue, memory_store_service,
-    memory_store_sorted_map, messaging_service, options, ordered_data_store, pages, version_info,
+    connection, data_store, data_store_service, enums, key_info, listed, memory_store_hash_map, memory_store_queue,
+    memory_store_service, memory_store_sorted_map, messaging_service, options, ordered_data_store, pages, version_info,
 };
 use crate::control::CallControl;
-use crate::methods::{Maker, Methods, memory_hash_map, memory_queue, memory_sorted_map};
+use crate::methods::{Maker, Methods, memory_hash_map, memory_queue, memory_sorted_map, on_update};
 use crate::profile::Profile;
 use crate::shared::Shared;
+use crate::store_cache::Cache;
 use crate::transform::Interrupt;
 use crate::vm::Vm;
 
@@ -57,6 +59,8 @@ pub struct Options {
     pub control: Option<Control>,
     /// Whose games run in the VM.
     pub profile: Profile,
+    /// What `GetAsync` shows.
+    pub cache: Cache,
 }
 
 impl Default for Options {
@@ -68,6 +72,7 @@ impl Default for Options {
             log: None,
             control: None,
             profile: Profile::default(),
+            cache: Cache::default(),
         }
     }
 }
@@ -104,6 +109,7 @@ impl fmt::Debug for Options {
             .field("interrupt", &self.interrupt)
             .field("scheduler", &self.scheduler)
             .field("profile", &self.profile)
+            .field("cache", &self.cache)
             .finish_non_exhaustive()
     }
 }
@@ -127,7 +133,7 @@ impl Bindings {
         let vm = Vm::new(lua, server, options)?;
         register_types(lua, &vm)?;
         let services = vec![
-            ("DataStoreService", lua.create_any_userdata(DataStoreService::new(game))?),
+            ("DataStoreService", lua.create_any_userdata(DataStoreService::new(game, &vm))?),
             ("MemoryStoreService", lua.create_any_userdata(MemoryStoreService::default())?),
             ("MessagingService", lua.create_any_userdata(MessagingService)?),
         ];
@@ -192,6 +198,12 @@ impl Bindings {
         move || vm.next_due()
     }
 
+    /// Says that the server is about to close: its scripts get budget to save with, where requests are limited (spec §6.4).
+    /// Before `BindToClose` functions run.
+    pub fn closing(&self) {
+        self.vm.top_up_budgets();
+    }
+
     /// Calls that have not returned to their script.
     pub fn open_calls(&self) -> usize {
         self.vm.open_calls()
@@ -205,10 +217,17 @@ impl Bindings {
         move |lua, threads| threads.extend(vm.next_completed(lua))
     }
 
-    /// A handle that counts subscriptions to messages: for a host's end rule.
+    /// A handle that counts who listens to other servers, for messages and for updates of keys: for a host's end rule.
     pub fn listener_counter(&self) -> impl Fn() -> usize + MaybeSend + 'static {
         let vm = Shared::clone(&self.vm);
-        move || vm.messages.listeners()
+        move || vm.messages.listeners() + vm.updates.listeners()
+    }
+
+    /// A handle that tells whether something of [`Bindings::next_due`] is waited for: for a host's end rule. Looks at keys that
+    /// are watched for updates are not.
+    pub fn due_work(&self) -> impl Fn() -> bool + MaybeSend + 'static {
+        let vm = Shared::clone(&self.vm);
+        move || vm.has_due_work()
     }
 
     /// A handle that counts open calls: for a host's end rule.
@@ -220,15 +239,23 @@ impl Bindings {
 
 fn register_types(lua: &Lua, vm: &Shared<Vm>) -> mlua::Result<()> {
     let maker = Maker::new(lua, vm)?;
-    register_with(lua, maker.functions(data_store::METHODS)?, data_store::register)?;
-    register_with(lua, maker.functions(ordered_data_store::METHODS)?, ordered_data_store::register)?;
+    let store_methods = |methods| -> mlua::Result<Methods> {
+        let on_update = on_update::method(lua, vm, &maker)?;
+        Ok(maker.functions(methods)?.into_iter().chain([on_update]).collect())
+    };
+    register_with(lua, store_methods(data_store::METHODS)?, data_store::register)?;
+    register_with(lua, store_methods(ordered_data_store::METHODS)?, ordered_data_store::register)?;
     register_with(lua, maker.functions(pages::methods::<VersionInfo>())?, pages::register::<VersionInfo>)?;
     register_with(lua, maker.functions(pages::methods::<SortedItem>())?, pages::register::<SortedItem>)?;
+    register_with(lua, maker.functions(pages::methods::<ListedKey>())?, pages::register::<ListedKey>)?;
+    register_with(lua, maker.functions(pages::methods::<StoreInfo>())?, pages::register::<StoreInfo>)?;
     register(lua, version_info::register)?;
-    register(lua, data_store_service::register)?;
+    register(lua, listed::register_key)?;
+    register(lua, listed::register_store)?;
+    register_with(lua, maker.functions(data_store_service::METHODS)?, data_store_service::register)?;
     register_memory_stores(lua, vm, &maker)?;
     register_with(lua, maker.functions(messaging_service::METHODS)?, messaging_service::register)?;
-    register::<Connection>(lua, messaging_service::register_connection)?;
+    register(lua, connection::register)?;
     register::<KeyInfo>(lua, key_info::register)?;
     register::<Enum>(lua, enums::register_enum)?;
     register::<EnumItem>(lua, enums::register_item)?;

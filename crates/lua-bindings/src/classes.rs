@@ -3,10 +3,12 @@
 //! Owns: one file per class, with its members; how a class is registered so that `typeof` is `Instance` and errors are
 //! strings. Does not own: the yielding methods (`methods`).
 
+pub(crate) mod connection;
 pub(crate) mod data_store;
 pub(crate) mod data_store_service;
 pub(crate) mod enums;
 pub(crate) mod key_info;
+pub(crate) mod listed;
 pub(crate) mod memory_store_hash_map;
 pub(crate) mod memory_store_queue;
 pub(crate) mod memory_store_service;

@@ -4,8 +4,10 @@
 //! between. Does not own: limits (`core::limits`), keys and attributes (`arguments`).
 //!
 //! Values that JSON has no form for are tagged objects whose first member is `"m": null`, which no table can make:
-//! `{"m":null,"t":"numeric","v":"inf"}` and `{"m":null,"t":"buffer","base64":"…"}`.
+//! `{"m":null,"t":"numeric","v":"inf"}` and `{"m":null,"t":"buffer","base64":"…"}`. Buffers that are stored compressed, with
+//! `"zbase64"` in place of `"base64"`, are read too.
 
+mod buffers;
 mod decode;
 mod encode;
 

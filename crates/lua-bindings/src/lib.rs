@@ -31,10 +31,13 @@ mod profile;
 
 mod load_guard;
 
+mod store_cache;
+
 mod bindings;
 
 pub use bindings::{Bindings, Control, LogSink, Options};
 pub use control::{CallControl, CallInfo, Fault, Verdict};
 pub use convert::{EncodeError, Encoded, decode, encode};
 pub use profile::Profile;
+pub use store_cache::Cache;
 pub use transform::{Interrupt, InterruptHook};

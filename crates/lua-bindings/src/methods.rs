@@ -3,18 +3,24 @@
 //! Owns: joining them with the Luau part that parks the coroutine; where a simulated run has its say. Does not own: tickets
 //! (`vm`), conversion (`convert`), which class has which methods (`classes`).
 
+pub(crate) mod batch_get_async;
 mod composite;
 pub(crate) mod get_async;
 pub(crate) mod get_sorted_async;
 pub(crate) mod get_version_async;
+pub(crate) mod get_version_at_time_async;
 pub(crate) mod increment_async;
+pub(crate) mod list_data_stores_async;
+pub(crate) mod list_keys_async;
 pub(crate) mod list_versions_async;
 pub(crate) mod memory_hash_map;
 pub(crate) mod memory_queue;
 pub(crate) mod memory_sorted_map;
 pub(crate) mod memory_store;
+pub(crate) mod on_update;
 pub(crate) mod publish_async;
 pub(crate) mod remove_async;
+pub(crate) mod remove_version_async;
 pub(crate) mod set_async;
 pub(crate) mod subscribe_async;
 pub(crate) mod update_async;
@@ -30,6 +36,7 @@ use crate::control::{CallInfo, Fault, Verdict};
 use crate::load_guard::Load;
 use crate::methods::composite::Composite;
 use crate::shared::Shared;
+use crate::store_cache::Refresh;
 use crate::vm::{Ended, Started, Ticket, Vm};
 
 /// Names and functions, for registration.
@@ -42,7 +49,7 @@ pub(crate) type Told = (i32, LuaValue, LuaValue, LuaValue);
 const OPEN: i32 = 0;
 
 /// What a script passes: the object, and up to five arguments.
-type Passed = (LuaValue, LuaValue, LuaValue, LuaValue, LuaValue, LuaValue);
+pub(crate) type Passed = (LuaValue, LuaValue, LuaValue, LuaValue, LuaValue, LuaValue);
 
 /// A call's arguments: the object, and up to five more.
 pub(crate) struct Arguments {
@@ -52,6 +59,19 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// What was passed to a method.
+    ///
+    /// # Errors
+    /// If that was not called on an object.
+    pub(crate) fn of(method: &'static str, passed: Passed) -> Result<Self, CallError> {
+        match passed {
+            (LuaValue::UserData(object), first, second, third, fourth, fifth) => {
+                Ok(Self { method, object, values: [first, second, third, fourth, fifth] })
+            }
+            _ => Err(not_a_member(method)),
+        }
+    }
+
     /// The argument at a position of the documentation: the first is 1.
     pub(crate) fn at(&self, position: usize) -> &LuaValue {
         self.values.get(position.wrapping_sub(1)).unwrap_or(&LuaValue::Nil)
@@ -120,6 +140,8 @@ pub(crate) struct Kept {
     pub(crate) convert: Option<ConvertOnce>,
     /// It loads a guarded key.
     pub(crate) load: Option<Load>,
+    /// Its store object remembers what it returns.
+    pub(crate) refresh: Option<Refresh>,
 }
 
 /// One method of a class.
@@ -228,18 +250,26 @@ impl<'a> Maker<'a> {
 }
 
 fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, extent: Extent, passed: Passed) -> mlua::Result<Told> {
-    let (LuaValue::UserData(object), first, second, third, fourth, fifth) = passed else {
-        return raise(lua, &not_a_member(method.name));
+    let arguments = match Arguments::of(method.name, passed) {
+        Ok(arguments) => arguments,
+        Err(error) => return raise(lua, &error),
     };
-    let arguments = Arguments { method: method.name, object, values: [first, second, third, fourth, fifth] };
     let started = vm.check_callable().and_then(|()| {
         let load = vm.guard_loads(method, &arguments)?;
-        Ok((begin(vm, lua, method, extent, &arguments)?, load))
+        let refresh = vm.begin_cached(method, &arguments);
+        let kept = Kept { convert: None, load, refresh };
+        Ok((begin(vm, lua, method, extent, &arguments)?, kept))
     });
     match started {
-        Ok((Started::Ticket(op), load)) => open(lua, vm, op, Kept { convert: None, load }),
-        Ok((Started::With(op, convert), load)) => open(lua, vm, op, Kept { convert: Some(convert), load }),
-        Ok((Started::Ended(ended), load)) => finish(lua, vm, method, ended, Kept { convert: None, load }),
+        Ok((Started::Ticket(op), kept)) => open(lua, vm, op, kept),
+        Ok((Started::With(op, convert), kept)) => {
+            open(lua, vm, op, Kept { convert: Some(convert), ..kept })
+        },
+        Ok((Started::Ended(Ended::Refused(error)), _)) => {
+            log_error(vm, method, Some(&arguments), &error);
+            raise(lua, &error)
+        }
+        Ok((Started::Ended(ended), kept)) => finish(lua, vm, method, ended, kept),
         Err(error) => {
             log_error(vm, method, Some(&arguments), &error);
             raise(lua, &error)
@@ -282,7 +312,7 @@ fn begin(
     if verdict.latency.is_zero() && lost.is_none() && !settles {
         return Ok(started);
     }
-    Ok(vm.controlled(lua, started, verdict.latency, lost, settles.then_some(|| control.wait())))
+    Ok(vm.controlled(lua, started, verdict.latency, lost))
 }
 
 fn open(lua: &Lua, vm: &Shared<Vm>, op: u64, kept: Kept) -> mlua::Result<Told> {
@@ -301,6 +331,7 @@ fn finish(lua: &Lua, vm: &Vm, method: &Method, ended: Ended, kept: Kept) -> mlua
             };
             if converted.is_ok() {
                 vm.end_load(kept.load);
+                vm.end_cached(kept.refresh, &reply);
             }
             converted.or_else(|error| {
                 // A stored value that is not what was ever stored: spec §5.2.

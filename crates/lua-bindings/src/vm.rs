@@ -1,19 +1,22 @@
 //! One VM's calls: tickets, answers, and the queue that is run again when a race is lost.
 //!
 //! Owns: which calls of the VM are open and how each ended; taking answers from the inbox, in whatever poll or call
-//! comes first; what is due at a time; in `messages`, subscriptions. Does not own: conversion of a result (`methods`), the transform itself
-//! (`transform`).
+//! comes first; what is due at a time (`timing`); what may start now (`gate`, `starts`); in `messages` and
+//! `updates`, who listens. Does not own: conversion of a result (`methods`), the transform itself (`transform`).
 
 mod calls;
+pub(crate) mod gate;
 mod messages;
+mod starts;
 mod timing;
+pub(crate) mod updates;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use clawstore_actors::{Found, Server, VmEvent};
-use clawstore_core::key_machine::{Head, Writer};
-use clawstore_core::ops::{CallResult, Look, Request, Update};
-use clawstore_core::vm_queue::{Detached, Transform, TransformFailed};
+use clawstore_actors::{Server, VmEvent};
+use clawstore_core::key_machine::Head;
+use clawstore_core::ops::{CallResult, Reply};
+use clawstore_core::vm_queue::Detached;
 use clawstore_core::{CallError, EntryKey, ErrorCode};
 use mlua::{Function, Lua, Table, Thread};
 use parking_lot::Mutex;
@@ -24,9 +27,12 @@ use crate::load_guard::{Load, LoadGuard};
 use crate::methods::{Arguments, ConvertOnce, Kept, Method};
 use crate::profile::Profile;
 use crate::shared::{Shared, State, borrow};
+use crate::store_cache::{Cache, Refresh, StoreCache};
 use crate::transform::Runner;
 use crate::vm::calls::{Calls, OpenCall};
+use crate::vm::gate::Gate;
 use crate::vm::messages::Messages;
+use crate::vm::updates::Updates;
 
 /// How an open call stands.
 #[derive(Debug)]
@@ -47,9 +53,13 @@ pub(crate) struct Vm {
     /// A transform is running: no engine call may be made.
     in_transform: AtomicBool,
     calls: State<Calls>,
+    pub(crate) gate: Gate,
     pub(crate) messages: Messages,
+    pub(crate) updates: Updates,
     /// On in the Clawblox profile.
     load_guard: Option<LoadGuard>,
+    /// There with [`Cache::Strict`].
+    pub(crate) store_cache: Option<StoreCache>,
     /// Tickets whose coroutine is gone. Filled by the garbage collector, at any time: a lock of its own.
     dropped: Mutex<Vec<u64>>,
     /// The end of a call is waited for inside the call.
@@ -103,14 +113,19 @@ pub(crate) enum Started {
 impl Vm {
     pub(crate) fn new(lua: &Lua, server: Server, options: Options) -> mlua::Result<Shared<Self>> {
         let calls = Calls::new(lua.create_table()?);
+        let gate = Gate::new(server.limits(), timing::clock(&server, &options));
+        let store_cache = (options.cache == Cache::Strict).then(StoreCache::default);
         let load_guard = (options.profile == Profile::Clawblox).then(LoadGuard::default);
         Ok(Shared::new(Self {
             server,
             options,
             load_guard,
+            store_cache,
+            gate,
             in_transform: AtomicBool::new(false),
             calls: State::new(calls),
             messages: Messages::new(lua)?,
+            updates: Updates::default(),
             dropped: Mutex::default(),
             is_settling: AtomicBool::new(false),
             next_due: AtomicU64::new(u64::MAX),
@@ -139,6 +154,19 @@ impl Vm {
         }
     }
 
+    /// A call begins that a store object may remember, or show without asking.
+    pub(crate) fn begin_cached(&self, method: &Method, arguments: &Arguments) -> Option<Refresh> {
+        let cache = self.store_cache.as_ref().filter(|_| method.service == DATA_STORE_SERVICE)?;
+        cache.begin(method.name, arguments, self.clock())
+    }
+
+    /// The script of such a call is told its result.
+    pub(crate) fn end_cached(&self, refresh: Option<Refresh>, reply: &Reply) {
+        if let (Some(cache), Some(refresh)) = (&self.store_cache, refresh) {
+            cache.refresh(refresh, reply, self.clock());
+        }
+    }
+
     /// The script of a load is told its value.
     pub(crate) fn end_load(&self, load: Option<Load>) {
         if let (Some(guard), Some(load)) = (&self.load_guard, load) {
@@ -146,79 +174,10 @@ impl Vm {
         }
     }
 
-    /// Starts `GetAsync`.
-    pub(crate) fn read(&self, lua: &Lua, key: EntryKey, use_cache: bool) -> Started {
-        let found = match self.options.profile {
-            Profile::Roblox => self.server.read(&key, use_cache),
-            Profile::Clawblox => self.server.read_patiently(&key, use_cache),
-        };
-        match found {
-            Found::Now(result) => Started::Ended(Ended::Done(result)),
-            Found::Later(op) => {
-                self.open(lua, op, None);
-                Started::Ticket(op)
-            }
-        }
-    }
-
-    /// Starts a look at versions or a list; gives its number.
-    pub(crate) fn look(&self, lua: &Lua, look: Look) -> u64 {
-        let op = self.server.look(look);
-        self.open(lua, op, None);
-        op
-    }
-
     /// Notes a call that was submitted under this number and writes no key.
     pub(crate) fn open_plain(&self, lua: &Lua, op: u64) -> Started {
         self.open(lua, op, None);
         Started::Ticket(op)
-    }
-
-    /// Starts a write that needs no transform.
-    pub(crate) fn write(&self, lua: &Lua, key: EntryKey, request: Request) -> Result<Started, CallError> {
-        if let Request::Set(set) = &request {
-            self.options.profile.check_value(key.store.kind, &set.value)?;
-        }
-        request.validate(key.store.kind)?;
-        let (writer, at) = (self.server.next_writer(), self.server.wall());
-        borrow(&self.calls).queue.push_plain(&key, writer, at, &request);
-        self.server.write(&key, writer, at, request);
-        self.open(lua, writer.op, Some(key));
-        Ok(Started::Ticket(writer.op))
-    }
-
-    /// Starts `UpdateAsync`: runs the transform now if the key's state can be told, else when the store tells it.
-    pub(crate) fn update(&self, lua: &Lua, key: EntryKey, transform: Function) -> Started {
-        // Answers that wait may change what the key is expected to be.
-        self.take_answers(lua);
-        let (writer, at) = (self.server.next_writer(), self.server.wall());
-        let found = borrow(&self.calls).queue.foresee(&key, || self.server.published_head(&key));
-        let update = match &found {
-            None => Update::NOT_RUN,
-            Some(head) => match self.run_once(lua, &key, writer, &transform, head) {
-                Ok(update) => update,
-                Err(ended) => return Started::Ended(ended),
-            },
-        };
-        borrow(&self.calls).queue.push_update(&key, writer, at, transform, &update, found);
-        self.server.write(&key, writer, at, Request::Update(update));
-        self.open(lua, writer.op, Some(key));
-        Started::Ticket(writer.op)
-    }
-
-    fn run_once(
-        &self,
-        lua: &Lua,
-        key: &EntryKey,
-        writer: Writer,
-        transform: &Function,
-        head: &Head,
-    ) -> Result<Update, Ended> {
-        let mut runner = Runner::new(lua, self, key.store.kind);
-        match runner.run(writer.op, transform, head) {
-            Ok(result) => Ok(Update { base: Some(head.base()), result }),
-            Err(TransformFailed) => Err(runner.failed.pop().map_or(Ended::TransformFailed, |(_, ended)| ended)),
-        }
     }
 
     /// Runs `f` while no engine call may be made.
@@ -287,6 +246,7 @@ impl Vm {
             return;
         }
         if self.is_anything_due() {
+            self.start_waiting(lua);
             self.release_due();
         }
         if !self.server.inbox().is_filled() {
@@ -300,7 +260,7 @@ impl Vm {
         loop {
             let event = borrow(&self.calls).events.pop_front();
             match event {
-                Some(VmEvent::Done { op, result }) => borrow(&self.calls).end(op, Ended::Done(result)),
+                Some(VmEvent::Done { op, result }) => self.note_end(lua, op, result),
                 Some(VmEvent::Rerun { key, from, ask, head }) => self.rerun(lua, &key, from, ask, head),
                 Some(VmEvent::Message { topic, payload, sent }) => self.deliver(lua, &topic, &payload, sent),
                 None => break,
@@ -347,6 +307,7 @@ impl Drop for Attached<'_> {
 
 impl Drop for Vm {
     fn drop(&mut self) {
+        self.start_writes_at_end();
         let calls = borrow(&self.calls);
         let keys: Vec<EntryKey> = calls.queue.keys().cloned().collect();
         drop(calls);

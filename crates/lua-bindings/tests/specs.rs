@@ -30,5 +30,6 @@ macro_rules! specs {
 
 specs! {
     data_store_service get_async set_async update_async increment_async remove_async values get_version_async
-    list_versions_async ordered_data_store get_sorted_async messaging_service members
+    list_versions_async ordered_data_store get_sorted_async messaging_service members list_keys_async list_data_stores_async
+    get_version_at_time_async remove_version_async batch_get_async on_update limits
 }

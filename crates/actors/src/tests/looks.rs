@@ -1,21 +1,29 @@
 //! Looks at versions and lists show what is durable, and end as calls do.
 
-use clawstore_core::backend::{BackendErrorKind, SortedQuery, VersionQuery};
+use clawstore_core::backend::{BackendErrorKind, Kept, SortedQuery, VersionQuery};
 use clawstore_core::entry::VersionId;
 use clawstore_core::ops::Look;
-use clawstore_core::versioning::Retention;
+use clawstore_core::versioning::{Retention, Versioning};
 
 use super::*;
 use crate::inbox::VmEvent;
 use crate::server::ServerIdentity;
 
 fn every_write() -> Config {
-    Config { retention: Retention::EveryWrite, ..Config::default() }
+    Config { versioning: Versioning::all(Retention::EveryWrite), ..Config::default() }
 }
 
 fn versions_of(key: &str) -> Look {
     let key = key_of(key);
-    Look::Versions(VersionQuery { key, descending: true, from: None, to: None, after: None, limit: 10 })
+    Look::Versions(VersionQuery {
+        key,
+        descending: true,
+        from: None,
+        to: None,
+        after: None,
+        kept: Kept::default(),
+        limit: 10,
+    })
 }
 
 fn entry(result: CallResult) -> Arc<Entry> {
@@ -70,7 +78,15 @@ async fn ordered_stores_are_exact_sorted_and_without_history() {
     let text = Request::Set(Set { value: Value::new("\"5\"").unwrap(), attributes: Attributes::default() });
     let refused = world.game.call(&score("a"), text).await.expect_err("no number");
     assert_eq!(&*refused.text, "103: string is not allowed in data stores.");
-    let query = VersionQuery { key: score("b"), descending: false, from: None, to: None, after: None, limit: 10 };
+    let query = VersionQuery {
+        key: score("b"),
+        descending: false,
+        from: None,
+        to: None,
+        after: None,
+        kept: Kept::default(),
+        limit: 10,
+    };
     let Ok(Reply::Versions(kept)) = world.game.look(Look::Versions(query)).await else { panic!("a list") };
     assert_eq!(kept.iter().map(|version| version.id.revision).collect::<Vec<_>>(), [2], "only the stored one");
 }
@@ -84,12 +100,13 @@ async fn a_vm_is_answered_in_its_inbox() {
     server.inbox().set_wake(move || {
         let _ = wake.send(());
     });
-    let op = server.look(scores());
+    let writer = server.next_writer();
+    server.look(writer, scores());
     soon(woken.recv()).await.unwrap();
     let mut events = Vec::new();
     server.inbox().take(&mut events);
     let [VmEvent::Done { op: answered, result: Ok(Reply::Sorted(items)) }] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((*answered, items.len()), (op, 1));
+    assert_eq!((*answered, items.len()), (writer.op, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

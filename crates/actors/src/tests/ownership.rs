@@ -10,10 +10,10 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::slot::Activation;
 
-struct Node {
+pub(super) struct Node {
     gate: Arc<GatedBackend>,
-    process: Arc<Process>,
-    game: Arc<Game>,
+    pub(super) process: Arc<Process>,
+    pub(super) game: Arc<Game>,
 }
 
 impl Node {
@@ -30,7 +30,7 @@ impl Node {
         self.process.ownership.as_ref().unwrap().incarnation()
     }
 
-    async fn call(&self, key: &str, request: Request) -> CallResult {
+    pub(super) async fn call(&self, key: &str, request: Request) -> CallResult {
         self.game.call(&key_of(key), request).await
     }
 
@@ -59,7 +59,7 @@ fn serde_number(json: &[u8]) -> i64 {
     std::str::from_utf8(json).unwrap().parse().unwrap()
 }
 
-async fn pair() -> (MemoryBackend, Node, Node) {
+pub(super) async fn pair() -> (MemoryBackend, Node, Node) {
     let memory = MemoryBackend::shared();
     let (a, b) = (Node::new(&memory, 1).await, Node::new(&memory, 2).await);
     (memory, a, b)

@@ -2,10 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clawstore_core::backend::{
-    BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome, ScanEntries, SortedItem, SortedQuery, VersionInfo,
-    VersionQuery,
-};
+use clawstore_core::backend::{BackendFuture, Batch, CommitBatches, ReadEntries, RowOutcome};
 use tokio::sync::watch;
 
 use super::*;
@@ -81,31 +78,7 @@ impl CommitBatches for FirstReadIsSlow {
     }
 }
 
-impl ScanEntries for FirstReadIsSlow {
-    fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>> {
-        self.memory.list_stores()
-    }
-    fn list_keys(
-        &self,
-        store: Arc<StoreId>,
-        after: Option<Arc<str>>,
-        limit: usize,
-    ) -> BackendFuture<'_, Vec<EntryKey>> {
-        self.memory.list_keys(store, after, limit)
-    }
-
-    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
-        self.memory.read_version(key, revision)
-    }
-
-    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
-        self.memory.list_versions(query)
-    }
-
-    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
-        self.memory.list_sorted(query)
-    }
-}
+clawstore_testkit::delegate! { ScanEntries, ExpireHistory, ManageGames for FirstReadIsSlow, via memory }
 
 impl Backend for FirstReadIsSlow {}
 

@@ -82,8 +82,9 @@ impl DataStoreService {
     }
 
     fn bind(&self, lua: &Lua) -> mlua::Result<Bound> {
-        let options = Options { profile: Profile::Clawblox, scheduler: self.scheduler, ..Options::default() };
-        let bindings = self.game.server(ServerOptions::default()).bind_with(lua, options)?;
+        let server = self.game.server(ServerOptions::default());
+        let options = Options { profile: Profile::Clawblox, scheduler: self.scheduler, ..server.options() };
+        let bindings = server.bind_with(lua, options)?;
         let service = bindings.service("DataStoreService");
         let index = lua.load(include_str!("clawblox/index.luau")).set_name("=DataStoreService").call(service)?;
         Ok(Bound { game: self.game.id(), bindings, index })

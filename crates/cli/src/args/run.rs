@@ -174,12 +174,16 @@ pub(crate) struct ConditionArguments {
     /// DataStore calls fail with 403, as in Studio without API access.
     #[arg(long)]
     pub(crate) no_api_access: bool,
-    /// Rates of Roblox for memory stores and messages, or none. Default: what the settings say.
+    /// Which limits of requests hold, and whether those of memory stores and messages do. Default: what the settings say.
     #[arg(long, value_enum)]
     pub(crate) budget: Option<Budget>,
     /// Which versions are kept: one an hour, as on Roblox, or every write. Default: what the settings say.
     #[arg(long, value_enum)]
     pub(crate) versioning: Option<Versioning>,
+    /// What a GetAsync that may use a cache shows: the newest value that is at hand, or, to the letter of Roblox, what the same
+    /// store object has read or written within 4 s. Default: what the settings say.
+    #[arg(long, value_enum)]
+    pub(crate) cache: Option<CacheKind>,
 }
 
 /// Which rates hold.
@@ -187,8 +191,31 @@ pub(crate) struct ConditionArguments {
 pub(crate) enum Budget {
     /// None.
     Off,
-    /// Roblox's.
+    /// No fixed ones: each game has its share while there is not enough for all.
+    Fair,
+    /// Roblox's, as of August 2026.
+    #[value(alias = "roblox-2026-08")]
     Roblox,
+    /// 60 requests a minute of each key, 100,000 of each game; Roblox's quotas of memory stores and messages.
+    RobloxClassic,
+}
+
+/// What cached reads show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CacheKind {
+    /// The newest value at hand.
+    Fresh,
+    /// Roblox's rule.
+    Strict,
+}
+
+impl From<CacheKind> for clawstore::Cache {
+    fn from(kind: CacheKind) -> Self {
+        match kind {
+            CacheKind::Fresh => Self::Fresh,
+            CacheKind::Strict => Self::Strict,
+        }
+    }
 }
 
 /// Which superseded revisions are kept.

@@ -5,7 +5,7 @@
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// `2026-08-01 06:42:26.123 UTC`, from milliseconds since 1970.
-pub(super) fn utc(unix_ms: u64) -> String {
+pub(crate) fn utc(unix_ms: u64) -> String {
     let (days, ms) = (unix_ms / DAY_MS, unix_ms % DAY_MS);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);

@@ -132,21 +132,12 @@ impl Effect {
     }
 }
 
-/// To the letter of spec §5.2 for the six methods that have a code.
+/// As if there were no budget for the call and its queue were full.
 fn throttled(call: &CallInfo<'_>) -> CallError {
-    let throttle = match call.method {
-        "GetAsync" => Throttle::Get,
-        "SetAsync" => Throttle::Set,
-        "IncrementAsync" => Throttle::Increment,
-        "UpdateAsync" => Throttle::Update,
-        "GetSortedAsync" => Throttle::GetSorted,
-        "RemoveAsync" => Throttle::Remove,
-        method => return CallError::argument(format_args!("{method} request dropped. Request was throttled.")),
-    };
-    ErrorCode::Throttled(throttle).error(format_args!(
-        "{} request dropped. Request was throttled, but throttled request queue was full.",
-        call.method
-    ))
+    match Throttle::of_method(call.method) {
+        Some(throttle) => throttle.dropped(throttle.usual_type()),
+        None => CallError::argument(format_args!("{} request dropped. Request was throttled.", call.method)),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clawstore::clock::Timestamp;
-use clawstore::{BindOptions, Bindings, Game, Interrupt, ServerOptions};
+use clawstore::{Bindings, Game, Interrupt, ServerOptions};
 use clawstore_luau::{
     CloseReason, Level, Runtime, RuntimeError, RuntimeOptions, ScriptId, ScriptState, SignalBehavior,
 };
@@ -43,8 +43,10 @@ pub(crate) struct Surroundings {
 struct Live {
     runtime: Runtime,
     server: clawstore::Server,
+    bindings: Bindings,
     open_calls: Box<dyn Fn() -> usize>,
     next_due: Box<dyn Fn() -> Option<Timestamp>>,
+    due_work: Box<dyn Fn() -> bool>,
     scripts: Vec<ScriptId>,
     /// Players who have joined and not left as the timetable says; some may have been kicked.
     joined: BTreeSet<i64>,
@@ -136,9 +138,11 @@ impl GameServer {
             server,
             open_calls: Box::new(bindings.open_call_counter()),
             next_due: Box::new(bindings.due_times()),
+            due_work: Box::new(bindings.due_work()),
             scripts: Vec::new(),
             joined: BTreeSet::new(),
             listeners: Box::new(bindings.listener_counter()),
+            bindings,
             closing: None,
         });
         self.run_scripts()
@@ -195,7 +199,7 @@ impl GameServer {
     fn bind(&self, runtime: &Runtime, server: &clawstore::Server) -> Result<Bindings, RuntimeError> {
         let (output, time, name) = (Rc::clone(&self.around.output), self.around.time.clone(), self.name().to_owned());
         let log = move |line: &str| output.write(&name, time.elapsed(), Level::Warn, line);
-        let mut options = BindOptions::default().log_to(log);
+        let mut options = server.options().log_to(log);
         options.scheduler = true;
         options.profile = self.plan.place.profile;
         // During transforms, too, a script that never yields is ended by the runtime's own limit.
@@ -245,6 +249,7 @@ impl GameServer {
         for player in live.runtime.players() {
             live.player_leaves(player.user_id);
         }
+        live.bindings.closing();
         live.runtime.begin_close(reason);
     }
 
@@ -303,7 +308,7 @@ impl GameServer {
         // A message may be on its way although no call is open.
         self.live.as_ref().is_some_and(|live| {
             let listens = self.around.hears_others && (live.listeners)() > 0;
-            listens || live.runtime.has_work() || (live.next_due)().is_some()
+            listens || live.runtime.has_work() || (live.due_work)()
         })
     }
 

@@ -7,6 +7,7 @@ mod support;
 mod bad_scripts;
 mod examples;
 mod exit_codes;
+mod game;
 mod import;
 mod inspect;
 mod postgres;

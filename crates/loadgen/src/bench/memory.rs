@@ -20,6 +20,7 @@ use super::report::Figure;
 use super::writes::{Stage, owner};
 use super::{Bench, KEYS, at_most};
 use crate::memory::resident_bytes;
+use crate::unlimited;
 use crate::vm::LocalResult;
 
 /// The store of the key that is written before the first look.
@@ -96,7 +97,7 @@ fn active(options: &MemoryOptions) -> LocalResult<String> {
 }
 
 fn passivated(options: &MemoryOptions) -> LocalResult<String> {
-    let stage = open_warm(&options.db, Config::default().idle(Duration::from_secs(1)))?;
+    let stage = open_warm(&options.db, unlimited().idle(Duration::from_secs(1)))?;
     let mut sizes = vec![resident_bytes()?];
     for round in 0..ROUNDS {
         stage.fill(&format!("Owned{round}"), options.keys)?;

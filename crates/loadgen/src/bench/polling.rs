@@ -12,6 +12,7 @@ use clawstore_testkit::{GatedBackend, MemoryBackend};
 
 use super::report::Figure;
 use super::{Bench, at_most};
+use crate::unlimited;
 use crate::vm::LocalResult;
 
 const TICK: &str = "polling_tick_1000";
@@ -29,7 +30,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> LocalResult<()> {
     }
     let backend = Arc::new(GatedBackend::new(Arc::new(MemoryBackend::new())));
     backend.hold();
-    let store = Clawstore::builder().database(Database::Custom(Arc::clone(&backend) as Arc<_>)).open()?;
+    let store =
+        Clawstore::builder().config(unlimited()).database(Database::Custom(Arc::clone(&backend) as Arc<_>)).open()?;
     let game = store.game(GameId::Number(1))?;
     let lua = Lua::new();
     let bindings = game.server(ServerOptions::default()).bind(&lua)?;

@@ -12,6 +12,7 @@ use clawstore_testkit::{GatedBackend, MemoryBackend};
 
 use super::report::Figure;
 use super::{Bench, at_most};
+use crate::unlimited;
 use crate::vm::{LocalResult, Vm};
 
 const TICK: &str = "tick_p99_while_commits_take_5_s";
@@ -52,7 +53,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> LocalResult<()> {
 fn p99(commit: Duration) -> LocalResult<f64> {
     let backend = Arc::new(GatedBackend::new(Arc::new(MemoryBackend::new())));
     backend.hold_commits(commit);
-    let store = Clawstore::builder().database(Database::Custom(Arc::clone(&backend) as Arc<_>)).open()?;
+    let store =
+        Clawstore::builder().config(unlimited()).database(Database::Custom(Arc::clone(&backend) as Arc<_>)).open()?;
     let game = store.game(GameId::Number(1))?;
     let mut vm = Vm::open(&game)?;
     vm.runtime.run_script("players", PLAYERS)?;

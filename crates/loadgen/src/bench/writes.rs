@@ -16,6 +16,7 @@ use super::bare::Bare;
 use super::report::{Figure, Goal};
 use super::script::Script;
 use super::{Bench, KEYS, SAVE, STRIDE, at_least, at_most};
+use crate::unlimited;
 use crate::vm::LocalResult;
 
 /// Room for every key of the bench with its actor: keys are owned, and stay so.
@@ -118,7 +119,7 @@ fn owned(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
 
 /// Settings under which every key of the bench stays active.
 pub(super) fn owner() -> Config {
-    Config::default().cache_bytes(CACHE_BYTES).idle(Duration::from_secs(3_600))
+    unlimited().cache_bytes(CACHE_BYTES).idle(Duration::from_secs(3_600))
 }
 
 fn fresh(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
@@ -127,7 +128,7 @@ fn fresh(bench: &mut Bench<'_>, dir: &Path) -> LocalResult<()> {
     }
     let mut bare = Bare::open(&dir.join("bare_fresh"))?;
     // As a server has it by default: keys that are written once leave memory while others come.
-    let stage = Stage::open(Database::directory(dir.join("fresh")), Config::default())?;
+    let stage = Stage::open(Database::directory(dir.join("fresh")), unlimited())?;
     stage.fill("Owned", KEYS)?;
     let mut script = Script::open(&stage.game, SAVE)?;
     for (name, coroutines, goal) in FRESH {

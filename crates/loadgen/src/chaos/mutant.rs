@@ -8,10 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendFuture, Batch, CommitBatches, HoldLeases, ReadEntries, RowOutcome, ScanEntries,
-    SortedItem, SortedQuery, VersionInfo, VersionQuery,
+    Backend, BackendError, BackendFuture, Batch, CommitBatches, HoldLeases, ReadEntries, RowOutcome,
 };
-use clawstore_core::{Entry, EntryKey, StoreId};
+use clawstore_core::{Entry, EntryKey};
 use tokio::sync::Mutex;
 
 /// Batches that are answered and not committed. A few milliseconds of load: what a missing sync would lose.
@@ -68,32 +67,7 @@ impl CommitBatches for AckBeforeCommit {
     }
 }
 
-impl ScanEntries for AckBeforeCommit {
-    fn list_stores(&self) -> BackendFuture<'_, Vec<StoreId>> {
-        self.inner.list_stores()
-    }
-
-    fn list_keys(
-        &self,
-        store: Arc<StoreId>,
-        after: Option<Arc<str>>,
-        limit: usize,
-    ) -> BackendFuture<'_, Vec<EntryKey>> {
-        self.inner.list_keys(store, after, limit)
-    }
-
-    fn read_version(&self, key: EntryKey, revision: u64) -> BackendFuture<'_, Option<Entry>> {
-        self.inner.read_version(key, revision)
-    }
-
-    fn list_versions(&self, query: VersionQuery) -> BackendFuture<'_, Vec<VersionInfo>> {
-        self.inner.list_versions(query)
-    }
-
-    fn list_sorted(&self, query: SortedQuery) -> BackendFuture<'_, Vec<SortedItem>> {
-        self.inner.list_sorted(query)
-    }
-}
+clawstore_testkit::delegate! { ScanEntries, ExpireHistory, ManageGames for AckBeforeCommit, via inner }
 
 impl Backend for AckBeforeCommit {
     fn leases(&self) -> Option<&dyn HoldLeases> {

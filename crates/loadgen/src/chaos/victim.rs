@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clawstore::{Clawstore, Config, DataStore, Database, Game, GameId, Outcome, StoreError};
+use clawstore::{Clawstore, DataStore, Database, Game, GameId, Outcome, StoreError};
 use clawstore_core::backend::Backend;
 use clawstore_postgres::{PgBackend, PgSettings};
 use clawstore_sqlite::{SqliteBackend, SqliteOptions};
@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::calls::{Answer, Call, Caller, Journal, Kind, Load, TASKS, VMS};
 use super::mutant::AckBeforeCommit;
 use super::scripts;
+use crate::unlimited;
 
 /// The game and the store that all calls are about.
 pub(crate) const GAME: GameId = GameId::Number(1);
@@ -54,7 +55,7 @@ pub struct VictimOptions {
 /// If the store cannot be opened, or a caller ends.
 pub fn run(options: &VictimOptions) -> Result<()> {
     let journal = Arc::new(Journal::stdout()?);
-    let config = Config::default().cache_bytes(CACHE_BYTES).idle(Duration::from_secs(1));
+    let config = unlimited().cache_bytes(CACHE_BYTES).idle(Duration::from_secs(1));
     let store = Clawstore::builder().config(config).database(database(options)?).open()?;
     let game = store.game(GAME)?;
     journal.line("open\n");

@@ -11,6 +11,7 @@ use clawstore::{Clawstore, Database};
 
 use super::{outage, takeover, twenty, two_writers};
 use crate::chaos::process::Process;
+use crate::unlimited;
 
 /// What a worker does once it is told to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -44,7 +45,7 @@ pub struct WorkerOptions {
 
 /// Says `open`, works when it is told, says `end`.
 pub(super) fn run(options: &WorkerOptions) -> Result<()> {
-    let store = Clawstore::builder().database(Database::parse(&options.db)?).open()?;
+    let store = Clawstore::builder().config(unlimited()).database(Database::parse(&options.db)?).open()?;
     println!("open");
     wait_for_line("go")?;
     match options.task {

@@ -5,14 +5,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use clawstore_core::{CallError, EntryKey, GameId, StoreId, StoreKind};
+use clawstore_core::{CallError, EntryKey, StoreId};
 use mlua::{Lua, UserDataRegistry};
 use parking_lot::Mutex;
 
 use super::instance_members;
 use crate::methods::{
-    Method, Methods, get_async, get_version_async, increment_async, list_versions_async, no_results, remove_async,
-    set_async, update_async,
+    Method, Methods, batch_get_async, get_async, get_version_async, get_version_at_time_async, increment_async,
+    list_keys_async, list_versions_async, no_results, remove_async, remove_version_async, set_async, update_async,
 };
 
 /// One store object. The same name and scope give the same object (spec §1).
@@ -22,16 +22,16 @@ pub(crate) enum DataStore {
     Scoped(Arc<StoreId>),
     /// Opened with `AllScopes`: keys are `scope/key`.
     AllScopes {
-        game: GameId,
-        name: String,
+        /// Its scope is not looked at.
+        store: Arc<StoreId>,
         /// Scopes used lately, at most [`MOST_SCOPES`].
         scopes: Mutex<HashMap<String, Arc<StoreId>>>,
     },
 }
 
 impl DataStore {
-    pub(crate) fn all_scopes(game: GameId, name: String) -> Self {
-        Self::AllScopes { game, name, scopes: Mutex::default() }
+    pub(crate) fn all_scopes(store: Arc<StoreId>) -> Self {
+        Self::AllScopes { store, scopes: Mutex::default() }
     }
 
     /// The entry that a key argument names.
@@ -41,7 +41,7 @@ impl DataStore {
     pub(crate) fn entry_key(&self, key: &[u8]) -> Result<EntryKey, CallError> {
         match self {
             Self::Scoped(store) => EntryKey::new(store, key),
-            Self::AllScopes { game, name, scopes } => {
+            Self::AllScopes { store, scopes } => {
                 // The first slash parts them: keys may contain more (`decisions.md` 2).
                 let Some(slash) = key.iter().position(|&byte| byte == b'/') else {
                     return Err(CallError::argument("With AllScopes a key must be of the form scope/key"));
@@ -49,24 +49,22 @@ impl DataStore {
                 let (scope, key) = (&key[..slash], &key[slash + 1..]);
                 // One that is not UTF-8 is no scope: making its store says so.
                 let known = str::from_utf8(scope).ok().and_then(|scope| scopes.lock().get(scope).cloned());
-                let store = match known {
-                    Some(store) => store,
+                let scoped = match known {
+                    Some(scoped) => scoped,
                     None => {
-                        let store = StoreId::new(*game, StoreKind::Standard, name.as_bytes(), scope)?;
-                        let store = Arc::new(store);
-                        remember(&mut scopes.lock(), &store);
-                        store
+                        let scoped = Arc::new(StoreId::new(store.game, store.kind, store.name.as_bytes(), scope)?);
+                        remember(&mut scopes.lock(), &scoped);
+                        scoped
                     }
                 };
-                EntryKey::new(&store, key)
+                EntryKey::new(&scoped, key)
             }
         }
     }
 
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Scoped(store) => &store.name,
-            Self::AllScopes { name, .. } => name,
+            Self::Scoped(store) | Self::AllScopes { store, .. } => &store.name,
         }
     }
 }
@@ -97,7 +95,16 @@ pub(crate) const METHODS: &[Method] = &[
         start: get_version_async::start,
         finish: get_version_async::finish,
     },
+    Method {
+        service: SERVICE,
+        name: "GetVersionAtTimeAsync",
+        start: get_version_at_time_async::start,
+        finish: get_version_at_time_async::finish,
+    },
     Method { service: SERVICE, name: "ListVersionsAsync", start: list_versions_async::start, finish: no_results },
+    Method { service: SERVICE, name: "ListKeysAsync", start: list_keys_async::start, finish: no_results },
+    Method { service: SERVICE, name: "RemoveVersionAsync", start: remove_version_async::start, finish: no_results },
+    Method { service: SERVICE, name: "BatchGetAsync", start: batch_get_async::start_on_standard, finish: no_results },
 ];
 
 pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStore>, methods: Methods) -> mlua::Result<()> {
@@ -112,11 +119,14 @@ pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStore>, me
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use clawstore_core::{GameId, StoreKind};
+
     use super::*;
 
     #[test]
     fn an_object_of_all_scopes_remembers_few() {
-        let store = DataStore::all_scopes(GameId::Number(1), "A".into());
+        let store = StoreId::new(GameId::Number(1), StoreKind::Standard, b"A", b"global").unwrap();
+        let store = DataStore::all_scopes(Arc::new(store));
         for user in 0..10_000 {
             let key = store.entry_key(format!("{user}/k").as_bytes()).unwrap();
             assert_eq!(&*key.store.scope, user.to_string());

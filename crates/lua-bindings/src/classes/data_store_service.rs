@@ -5,17 +5,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use clawstore_core::budget::BudgetType;
 use clawstore_core::entry_key::DEFAULT_SCOPE;
 use clawstore_core::{CallError, GameId, StoreId, StoreKind};
-use mlua::{AnyUserData, Lua, UserDataRegistry, Value as LuaValue};
+use mlua::{AnyUserData, Lua, UserDataFields, UserDataRegistry, Value as LuaValue};
 
-use super::data_store::DataStore;
+use super::data_store::{DataStore, SERVICE};
 use super::enums::REQUEST_TYPES;
 use super::options::StoreOptions;
 use super::ordered_data_store::OrderedDataStore;
 use super::{add_method, instance_members};
 use crate::arguments;
-use crate::shared::{State, borrow};
+use crate::methods::{Method, Methods, list_data_stores_async, no_results};
+use crate::shared::{Shared, State, borrow};
+use crate::vm::Vm;
 
 /// Name and scope; no scope for `AllScopes`.
 type StoreName = (Vec<u8>, Option<Vec<u8>>);
@@ -26,6 +29,7 @@ type Stores = State<HashMap<StoreName, AnyUserData>>;
 /// The service of one VM.
 #[derive(Debug)]
 pub(crate) struct DataStoreService {
+    vm: Shared<Vm>,
     game: GameId,
     stores: Stores,
     /// A namespace of their own.
@@ -33,8 +37,8 @@ pub(crate) struct DataStoreService {
 }
 
 impl DataStoreService {
-    pub(crate) fn new(game: GameId) -> Self {
-        Self { game, stores: State::default(), ordered_stores: State::default() }
+    pub(crate) fn new(game: GameId, vm: &Shared<Vm>) -> Self {
+        Self { vm: Shared::clone(vm), game, stores: State::default(), ordered_stores: State::default() }
     }
 
     fn open(&self, lua: &Lua, name: StoreName, store: DataStore) -> mlua::Result<AnyUserData> {
@@ -62,9 +66,10 @@ impl DataStoreService {
             Ok(store) => store,
             Err(error) => return Ok(Err(error)),
         };
+        let store = Arc::new(store);
         let store = match name.1 {
-            Some(_) => DataStore::Scoped(Arc::new(store)),
-            None => DataStore::all_scopes(self.game, store.name.into()),
+            Some(_) => DataStore::Scoped(store),
+            None => DataStore::all_scopes(store),
         };
         self.open(lua, name, store).map(Ok)
     }
@@ -104,11 +109,19 @@ impl DataStoreService {
     }
 }
 
-/// No profile limits the number of requests yet, so that all types have the largest budget that there is.
-fn request_budget(request_type: &LuaValue) -> Result<i32, CallError> {
+/// An item of `Enum.DataStoreRequestType`.
+fn request_type(value: &LuaValue) -> Result<BudgetType, CallError> {
     let items: Vec<_> = REQUEST_TYPES.iter().map(|&(name, value)| (name, i64::from(value))).collect();
-    arguments::enum_value(request_type, 1, "DataStoreRequestType", &items)?;
-    Ok(i32::MAX)
+    let value = arguments::enum_value(value, 1, "DataStoreRequestType", &items)?;
+    BudgetType::of_value(value).ok_or_else(|| arguments::missing(1))
+}
+
+/// A limit that a script sets: required.
+fn limit(value: &LuaValue, position: usize) -> Result<i64, CallError> {
+    if value.is_nil() {
+        return Err(arguments::missing(position));
+    }
+    arguments::integer(value, 0, position)
 }
 
 fn store_name(name: &LuaValue, scope: &LuaValue, options: &LuaValue) -> Result<StoreName, CallError> {
@@ -129,7 +142,22 @@ fn store_name(name: &LuaValue, scope: &LuaValue, options: &LuaValue) -> Result<S
     }
 }
 
-pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStoreService>) -> mlua::Result<()> {
+/// Its yielding methods.
+pub(crate) const METHODS: &[Method] = &[Method {
+    service: SERVICE,
+    name: "ListDataStoresAsync",
+    start: list_data_stores_async::start,
+    finish: no_results,
+}];
+
+pub(crate) fn register(
+    lua: &Lua,
+    registry: &mut UserDataRegistry<DataStoreService>,
+    methods: Methods,
+) -> mlua::Result<()> {
+    for (name, function) in methods {
+        registry.add_field(name, function);
+    }
     instance_members(lua, registry, "DataStoreService", &[])?;
     add_method(lua, registry, "GetDataStore", |lua, this, (name, scope, options): (LuaValue, LuaValue, LuaValue)| {
         this.get_data_store(lua, &name, &scope, &options)
@@ -138,7 +166,18 @@ pub(crate) fn register(lua: &Lua, registry: &mut UserDataRegistry<DataStoreServi
         this.get_ordered_data_store(lua, &name, &scope)
     })?;
     add_method(lua, registry, "GetGlobalDataStore", |lua, this, ()| this.get_global_data_store(lua).map(Ok))?;
-    add_method(lua, registry, "GetRequestBudgetForRequestType", |_, _, request_type: LuaValue| {
-        Ok(request_budget(&request_type))
-    })
+    add_method(lua, registry, "GetRequestBudgetForRequestType", |_, this, budget: LuaValue| {
+        Ok(request_type(&budget).map(|budget| this.vm.request_budget(budget)))
+    })?;
+    add_method(
+        lua,
+        registry,
+        "SetRateLimitForRequestType",
+        |_, this, (budget, base, per_player): (LuaValue, LuaValue, LuaValue)| {
+            let checked =
+                request_type(&budget).and_then(|budget| Ok((budget, limit(&base, 2)?, limit(&per_player, 3)?)));
+            let set = checked.and_then(|(budget, base, per_player)| this.vm.set_rate_limit(budget, (base, per_player)));
+            Ok(set.map(|()| LuaValue::Nil))
+        },
+    )
 }

@@ -4,6 +4,7 @@
 //! of an item (`arguments`).
 
 use clawstore_core::CallError;
+use clawstore_core::budget::BudgetType;
 use mlua::{AnyUserData, Lua, MetaMethod, Table, UserDataFields, UserDataMethods, UserDataRegistry, Value as LuaValue};
 
 use super::{add_method, guarded, no_other_members_of};
@@ -13,25 +14,14 @@ const ENUMS: [(&str, &[(&str, u32)]); 2] =
     [("SortDirection", &[("Ascending", 0), ("Descending", 1)]), ("DataStoreRequestType", &REQUEST_TYPES)];
 
 /// `Enum.DataStoreRequestType`.
-pub(crate) const REQUEST_TYPES: [(&str, u32); 17] = [
-    ("GetAsync", 0),
-    ("SetIncrementAsync", 1),
-    ("UpdateAsync", 2),
-    ("GetSortedAsync", 3),
-    ("SetIncrementSortedAsync", 4),
-    ("OnUpdate", 5),
-    ("ListAsync", 6),
-    ("GetVersionAsync", 7),
-    ("RemoveVersionAsync", 8),
-    ("StandardRead", 9),
-    ("StandardWrite", 10),
-    ("StandardList", 11),
-    ("StandardRemove", 12),
-    ("OrderedRead", 13),
-    ("OrderedWrite", 14),
-    ("OrderedList", 15),
-    ("OrderedRemove", 16),
-];
+pub(crate) const REQUEST_TYPES: [(&str, u32); BudgetType::ALL.len()] = {
+    let (mut items, mut value) = ([("", 0); BudgetType::ALL.len()], 0);
+    while value < items.len() {
+        items[value] = (BudgetType::ALL[value].name(), value as u32);
+        value += 1;
+    }
+    items
+};
 
 /// The enums of one VM.
 #[derive(Debug)]

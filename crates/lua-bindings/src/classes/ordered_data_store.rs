@@ -10,7 +10,8 @@ use mlua::{Lua, UserDataRegistry};
 use super::data_store::SERVICE;
 use super::instance_members;
 use crate::methods::{
-    Method, Methods, get_async, get_sorted_async, increment_async, no_results, remove_async, set_async, update_async,
+    Method, Methods, batch_get_async, get_async, get_sorted_async, increment_async, no_results, remove_async,
+    set_async, update_async,
 };
 
 /// One store object. The same name and scope give the same object (spec §1).
@@ -30,6 +31,7 @@ pub(crate) const METHODS: &[Method] = &[
     },
     Method { service: SERVICE, name: "RemoveAsync", start: remove_async::start, finish: get_async::finish_ordered },
     Method { service: SERVICE, name: "GetSortedAsync", start: get_sorted_async::start, finish: no_results },
+    Method { service: SERVICE, name: "BatchGetAsync", start: batch_get_async::start, finish: no_results },
 ];
 
 pub(crate) fn register(

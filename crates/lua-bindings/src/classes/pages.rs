@@ -1,14 +1,16 @@
-//! `DataStoreVersionPages` and `DataStorePages` (spec §2.11): lists, a page at a time.
+//! The pages classes (spec §2.11): lists, a page at a time.
 //!
-//! Owns: the page that is shown, whether it is the last, and the look that fetches the next. Does not own: the looks (`core`).
+//! Owns: the page that is shown, whether it is the last, and the look that fetches the next. Does not own: the looks and where
+//! they go on (`core`), what an item shows (`version_info`, `listed`).
 
-use clawstore_core::CallError;
 use clawstore_core::backend::{SortedItem, VersionInfo};
 use clawstore_core::ops::{Look, Reply};
+use clawstore_core::{CallError, ErrorCode};
 use mlua::{AnyUserData, Lua, MaybeSend, MaybeSync, Table, UserDataFields, UserDataRegistry, Value as LuaValue};
 
 use super::data_store::SERVICE;
 use super::{add_method, instance_members, version_info};
+use crate::arguments;
 use crate::convert::decode;
 use crate::methods::{Arguments, Method, Methods, no_results, one};
 use crate::shared::Shared;
@@ -18,25 +20,28 @@ use crate::vm::{Started, Vm};
 pub(crate) trait Item: Clone + std::fmt::Debug + MaybeSend + MaybeSync + Sized + 'static {
     /// The class of its pages.
     const CLASS: &'static str;
-    /// The items of a reply.
-    fn items(reply: &Reply) -> &[Self];
-    /// Goes on behind this one.
-    fn go_on(&self, look: &mut Look);
+    /// What the `Cursor` of such pages is, while they are not at their end. Classes without one have no such member.
+    const CURSOR: Option<fn(&Look) -> String> = None;
+    /// The items of a reply, and whether they are the last; from then on, `look` asks for the page behind them.
+    fn turn(look: &mut Look, reply: &Reply) -> (Vec<Self>, bool);
     /// As scripts see it.
     fn to_lua(&self, lua: &Lua) -> mlua::Result<LuaValue>;
+}
+
+/// A page of items of which one more than fits was asked for: it tells whether there is another page.
+fn cut<T: Clone>(items: &[T], limit: usize) -> (Vec<T>, bool) {
+    let size = limit.saturating_sub(1);
+    (items.iter().take(size).cloned().collect(), items.len() <= size)
 }
 
 impl Item for VersionInfo {
     const CLASS: &'static str = "DataStoreVersionPages";
 
-    fn items(reply: &Reply) -> &[Self] {
-        if let Reply::Versions(items) = reply { items } else { &[] }
-    }
-
-    fn go_on(&self, look: &mut Look) {
-        if let Look::Versions(query) = look {
-            query.after = Some(self.id.revision);
-        }
+    fn turn(look: &mut Look, reply: &Reply) -> (Vec<Self>, bool) {
+        let (Look::Versions(query), Reply::Versions(items)) = (look, reply) else { return (Vec::new(), true) };
+        let (page, is_last) = cut(items, query.limit);
+        query.after = page.last().map(|last| last.id.updated).or(query.after);
+        (page, is_last)
     }
 
     fn to_lua(&self, lua: &Lua) -> mlua::Result<LuaValue> {
@@ -47,15 +52,21 @@ impl Item for VersionInfo {
 impl Item for SortedItem {
     const CLASS: &'static str = "DataStorePages";
 
-    fn items(reply: &Reply) -> &[Self] {
-        if let Reply::Sorted(items) = reply { items } else { &[] }
-    }
-
-    fn go_on(&self, look: &mut Look) {
+    fn turn(look: &mut Look, reply: &Reply) -> (Vec<Self>, bool) {
+        let Reply::Sorted(items) = reply else { return (Vec::new(), true) };
         match look {
-            Look::Sorted(query) => query.after = Some((self.number, self.key.clone())),
-            Look::Scores(_, after) => *after = Some(self.clone()),
-            _ => {}
+            Look::Sorted(query) => {
+                let (page, is_last) = cut(items, query.limit);
+                let last = page.last().map(|last| (last.number, last.key.clone()));
+                query.after = last.or_else(|| query.after.take());
+                (page, is_last)
+            }
+            Look::Scores(query, after) => {
+                let (page, is_last) = cut(items, query.limit);
+                *after = page.last().cloned().or_else(|| after.take());
+                (page, is_last)
+            }
+            _ => (Vec::new(), true),
         }
     }
 
@@ -72,14 +83,13 @@ impl Item for SortedItem {
 pub(crate) struct Pages<T> {
     /// Fetches the page after this one.
     next: Look,
-    size: usize,
     page: Vec<T>,
     is_finished: bool,
 }
 
 impl<T: Item> Pages<T> {
-    fn new(look: Look, size: usize, reply: &Reply) -> Self {
-        let mut pages = Self { next: look, size, page: Vec::new(), is_finished: true };
+    fn new(look: Look, reply: &Reply) -> Self {
+        let mut pages = Self { next: look, page: Vec::new(), is_finished: true };
         pages.show(reply);
         pages
     }
@@ -93,28 +103,22 @@ impl<T: Item> Pages<T> {
         Ok(page)
     }
 
-    /// One more than a page was asked for: it tells whether there is another page.
     fn show(&mut self, reply: &Reply) {
-        let items = T::items(reply);
-        self.is_finished = items.len() <= self.size;
-        self.page = items.iter().take(self.size).cloned().collect();
-        if let Some(last) = self.page.last() {
-            last.go_on(&mut self.next);
-        }
+        (self.page, self.is_finished) = T::turn(&mut self.next, reply);
     }
 }
 
 /// What a script gets of pages.
 pub(crate) type Shown = fn(&Lua, AnyUserData) -> mlua::Result<LuaValue>;
 
-/// Starts a list of pages of this size. `look` must ask for [`asked_for`] so many items.
-pub(crate) fn start<T: Item>(vm: &Vm, lua: &Lua, look: Look, size: usize, shown: Shown) -> Started {
-    let op = vm.look(lua, look.clone());
+/// Starts a list with its first page.
+pub(crate) fn start<T: Item>(vm: &Vm, lua: &Lua, look: Look, shown: Shown) -> Started {
+    let first = look.clone();
     let convert = move |lua: &Lua, reply: &Reply| {
-        let pages = lua.create_any_userdata(Pages::<T>::new(look, size, reply))?;
+        let pages = lua.create_any_userdata(Pages::<T>::new(look, reply))?;
         shown(lua, pages).map(one)
     };
-    Started::With(op, Box::new(convert))
+    vm.look_with(lua, first, Box::new(convert))
 }
 
 /// The pages object.
@@ -127,12 +131,24 @@ pub(crate) fn as_array(lua: &Lua, pages: AnyUserData) -> mlua::Result<LuaValue> 
     lua.load(include_str!("sorted_array.luau")).set_name("=DataStore").call(pages)
 }
 
-/// Items that are asked for to show a page of `size`.
+/// Items that a query asks for to show a page of `size`.
 pub(crate) const fn asked_for(size: usize) -> usize {
     size + 1
 }
 
-/// The yielding methods of both classes.
+/// The size of a page: the default for 0, the most there is for more (spec §2.10).
+///
+/// # Errors
+/// 106 for a negative one.
+pub(crate) fn page_size(value: &LuaValue, position: usize, default: usize, most: usize) -> Result<usize, CallError> {
+    match arguments::integer(value, 0, position)? {
+        0 => Ok(default),
+        ..0 => Err(ErrorCode::PageSizeLesser.error("PageSize must be within a predefined range.")),
+        size => Ok(usize::try_from(size).map_or(most, |size| size.min(most))),
+    }
+}
+
+/// The yielding methods of all pages.
 pub(crate) const fn methods<T: Item>() -> &'static [Method] {
     &[Method { service: SERVICE, name: "AdvanceToNextPageAsync", start: advance::<T>, finish: no_results }]
 }
@@ -146,12 +162,12 @@ fn advance<T: Item>(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result
         }
         pages.next.clone()
     };
-    let (op, object) = (vm.look(lua, look), arguments.object().clone());
+    let object = arguments.object().clone();
     let convert = move |lua: &Lua, reply: &Reply| {
         object.borrow_mut::<Pages<T>>()?.show(reply);
         no_results(lua, reply)
     };
-    Ok(Started::With(op, Box::new(convert)))
+    Ok(vm.look_with(lua, look, Box::new(convert)))
 }
 
 pub(crate) fn register<T: Item>(
@@ -161,6 +177,11 @@ pub(crate) fn register<T: Item>(
 ) -> mlua::Result<()> {
     instance_members(lua, registry, T::CLASS, &["Pages"])?;
     registry.add_field_method_get("IsFinished", |_, pages| Ok(pages.is_finished));
+    if let Some(cursor) = T::CURSOR {
+        // Cleared at the end: spec §2.11.
+        let shown = move |pages: &Pages<T>| if pages.is_finished { String::new() } else { cursor(&pages.next) };
+        registry.add_field_method_get("Cursor", move |_, pages| Ok(shown(pages)));
+    }
     add_method(lua, registry, "GetCurrentPage", |lua, pages, ()| pages.current_page(lua).map(Ok))?;
     for (name, function) in methods {
         registry.add_field(name, function);

@@ -5,11 +5,10 @@
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use mlua::{Lua, LuaString, Table, Value as LuaValue};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::buffers::{self, COMPRESSED, PLAIN};
 use super::{TAG_MARK, TAG_TYPE};
 
 /// Makes a fresh Luau value of stored JSON.
@@ -104,16 +103,18 @@ impl ToLua<'_> {
         let text =
             |name: &str| members.raw_get::<Option<LuaString>>(name).ok().flatten().map(|text| text.to_string_lossy());
         let number = |number| Ok(Some(LuaValue::Number(number)));
-        match (text(TAG_TYPE).as_deref(), text("v").as_deref(), text("base64")) {
-            (Some("numeric"), Some("nan"), _) => number(f64::NAN),
-            (Some("numeric"), Some("inf"), _) => number(f64::INFINITY),
-            (Some("numeric"), Some("-inf"), _) => number(f64::NEG_INFINITY),
-            (Some("buffer"), _, Some(base64)) => {
-                let bytes = STANDARD.decode(base64).map_err(mlua::Error::external)?;
-                self.0.create_buffer(bytes).map(|buffer| Some(LuaValue::Buffer(buffer)))
-            }
-            _ => Ok(None),
-        }
+        let bytes = match (text(TAG_TYPE).as_deref(), text("v").as_deref()) {
+            (Some("numeric"), Some("nan")) => return number(f64::NAN),
+            (Some("numeric"), Some("inf")) => return number(f64::INFINITY),
+            (Some("numeric"), Some("-inf")) => return number(f64::NEG_INFINITY),
+            (Some("buffer"), _) => match (text(PLAIN), text(COMPRESSED)) {
+                (Some(base64), _) => buffers::plain(&base64)?,
+                (None, Some(base64)) => buffers::compressed(&base64)?,
+                (None, None) => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        self.0.create_buffer(bytes).map(|buffer| Some(LuaValue::Buffer(buffer)))
     }
 }
 

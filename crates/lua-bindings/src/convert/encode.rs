@@ -3,6 +3,7 @@
 //! Owns: the walk, its limits (size while writing, depth, cycles), and saying where a bad value is. Does not own: what the
 //! caller does with a warning.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
@@ -52,7 +53,7 @@ pub fn encode(value: &LuaValue) -> Result<Encoded, EncodeError> {
         Err(Bad::TooLarge) => Err(EncodeError { error: too_large(), path: String::new() }),
         Err(Bad::Kind(kind)) => {
             // The message names the outermost container, not the culprit (spec §4); the path goes to the log.
-            let named = encoder.outermost(value).unwrap_or(kind);
+            let named = outermost(value).map_or(kind, Cow::Borrowed);
             let text =
                 format!("Cannot store {named} in data store. Data stores can only accept valid UTF-8 characters.");
             let path = encoder.path.iter().rev().map(String::as_str).collect();
@@ -63,7 +64,7 @@ pub fn encode(value: &LuaValue) -> Result<Encoded, EncodeError> {
 
 enum Bad {
     /// Not storable: what it is.
-    Kind(&'static str),
+    Kind(Cow<'static, str>),
     TooLarge,
 }
 
@@ -76,14 +77,15 @@ struct Encoder {
     path: Vec<String>,
 }
 
-impl Encoder {
-    fn outermost(&self, value: &LuaValue) -> Option<&'static str> {
-        match value {
-            LuaValue::Table(table) => Some(if table.raw_len() > 0 { "Array" } else { "Dictionary" }),
-            _ => None,
-        }
+/// What error texts call a table.
+fn outermost(value: &LuaValue) -> Option<&'static str> {
+    match value {
+        LuaValue::Table(table) => Some(if table.raw_len() > 0 { "Array" } else { "Dictionary" }),
+        _ => None,
     }
+}
 
+impl Encoder {
     fn value(&mut self, value: &LuaValue) -> Result<(), Bad> {
         match value {
             LuaValue::Nil => self.push(b"null"),
@@ -126,7 +128,7 @@ impl Encoder {
 
     fn string(&mut self, string: &LuaString) -> Result<(), Bad> {
         let bytes = string.as_bytes();
-        let Ok(text) = std::str::from_utf8(&bytes) else { return Err(Bad::Kind("string")) };
+        let Ok(text) = std::str::from_utf8(&bytes) else { return Err(Bad::Kind("string".into())) };
         self.text(text)
     }
 
@@ -157,7 +159,7 @@ impl Encoder {
     fn table(&mut self, table: &Table) -> Result<(), Bad> {
         let pointer = table.to_pointer();
         if self.open.len() >= VALUE_DEPTH_MAX || self.open.contains(&pointer) {
-            return Err(Bad::Kind("Dictionary"));
+            return Err(Bad::Kind("Dictionary".into()));
         }
         self.open.push(pointer);
         let length = table.raw_len();
@@ -189,7 +191,7 @@ impl Encoder {
             Ok(())
         });
         if walked.is_err() {
-            return Err(bad.unwrap_or(Bad::Kind("Dictionary")));
+            return Err(bad.unwrap_or(Bad::Kind("Dictionary".into())));
         }
         if next <= length {
             // Holes, or elements out of order: look each one up.
@@ -226,7 +228,7 @@ impl Encoder {
             Ok(())
         });
         if walked.is_err() {
-            return Err(bad.unwrap_or(Bad::Kind("Dictionary")));
+            return Err(bad.unwrap_or(Bad::Kind("Dictionary".into())));
         }
         if first {
             // An empty table is an empty array (spec §4).
@@ -245,7 +247,7 @@ impl Encoder {
             LuaValue::Integer(_) | LuaValue::Number(_) => self.text(&number_key(key))?,
             _ => {
                 self.path.push("[key]".into());
-                return Err(Bad::Kind("Dictionary"));
+                return Err(Bad::Kind("Dictionary".into()));
             }
         }
         self.push(b":")?;
@@ -286,18 +288,35 @@ pub(crate) fn number_key(key: &LuaValue) -> String {
     match key {
         LuaValue::Number(number) if number.is_nan() => "NAN".into(),
         LuaValue::Number(number) if number.is_infinite() => if *number > 0.0 { "INF" } else { "-INF" }.into(),
+        LuaValue::Number(number) => finite(*number),
         other => other.to_string().unwrap_or_default(),
     }
 }
 
+/// As Luau writes it: the shortest digits that name it, with an exponent beyond 21 digits and below 0.000001.
+fn finite(number: f64) -> String {
+    if number == 0.0 || (1e-6..1e21).contains(&number.abs()) {
+        return number.to_string();
+    }
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
 /// What error texts call a value that cannot be stored.
-fn kind_of(value: &LuaValue) -> &'static str {
+fn kind_of(value: &LuaValue) -> Cow<'static, str> {
     match value {
-        LuaValue::Function(_) => "function",
-        LuaValue::Thread(_) => "thread",
-        LuaValue::Vector(_) => "Vector3",
-        LuaValue::UserData(_) => "Instance",
-        _ => "userdata",
+        LuaValue::Function(_) => "function".into(),
+        LuaValue::Thread(_) => "thread".into(),
+        LuaValue::Vector(_) => "Vector3".into(),
+        // What the host's `typeof` says. CFrame has an older name, to the letter: spec §4.
+        LuaValue::UserData(userdata) => match userdata.type_name() {
+            Ok(name) if name == "CFrame" => "CoordinateFrame".into(),
+            Ok(name) => name.to_string_lossy().into(),
+            Err(_) => "userdata".into(),
+        },
+        _ => "userdata".into(),
     }
 }
 
@@ -314,6 +333,36 @@ impl fmt::Display for Name<'_> {
         match self.0 {
             LuaValue::String(name) => f.write_str(&name.to_string_lossy()),
             other => f.write_str(&number_key(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use mlua::{Lua, UserDataFields, UserDataRegistry};
+
+    use super::*;
+
+    struct Named;
+
+    fn refused(lua: &Lua, value: &LuaValue, nested: bool) -> String {
+        let value = if nested { LuaValue::Table(lua.create_sequence_from([value]).unwrap()) } else { value.clone() };
+        encode(&value).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn types_of_a_host_are_called_what_its_typeof_says() {
+        for (name, called) in [("CFrame", "CoordinateFrame"), ("Color3", "Color3"), ("Instance", "Instance")] {
+            let lua = Lua::new();
+            let register = |registry: &mut UserDataRegistry<Named>| registry.add_meta_field("__type", name);
+            lua.register_userdata_type(register).unwrap();
+            let value = LuaValue::UserData(lua.create_any_userdata(Named).unwrap());
+            let expected = |what: &str, place: &str| {
+                format!("104: Cannot store {what} in data store. Data stores can only accept valid UTF-8 characters.{place}")
+            };
+            assert_eq!(refused(&lua, &value, false), expected(called, ""));
+            assert_eq!(refused(&lua, &value, true), expected("Array", " (at [1])"));
         }
     }
 }

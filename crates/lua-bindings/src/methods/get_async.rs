@@ -2,26 +2,34 @@
 
 use clawstore_core::CallError;
 use clawstore_core::ops::Reply;
-use mlua::{Lua, Value as LuaValue};
+use mlua::{Lua, UserDataRef, Value as LuaValue};
 
 use super::{Arguments, Told, two};
 use crate::classes::key_info;
 use crate::classes::options::GetOptions;
 use crate::convert::decode;
 use crate::shared::Shared;
-use crate::vm::{Started, Vm};
+use crate::vm::{Ended, Started, Vm};
 
 pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
     let key = arguments.entry_key()?;
     let use_cache = match arguments.at(2) {
         LuaValue::Nil => true,
-        LuaValue::UserData(options) => match options.borrow::<GetOptions>() {
-            Ok(options) => options.use_cache,
-            Err(_) => return Err(CallError::argument("Unable to cast value to DataStoreGetOptions")),
-        },
-        _ => return Err(CallError::argument("Unable to cast value to DataStoreGetOptions")),
+        options => get_options(options)?.use_cache,
     };
-    Ok(vm.read(lua, key, use_cache))
+    let Some(cache) = &vm.store_cache else { return Ok(vm.read(lua, key, use_cache)) };
+    // What this object does not remember is read past every other cache.
+    let may_show = use_cache && !vm.gate.waits_to_write(&key);
+    let shown = may_show.then(|| cache.at_hand(arguments.object(), &key, vm.clock())).flatten();
+    Ok(match shown {
+        Some(entry) => Started::Ended(Ended::Done(Ok(Reply::Entry(entry)))),
+        None => vm.read(lua, key, false),
+    })
+}
+
+fn get_options(value: &LuaValue) -> Result<UserDataRef<GetOptions>, CallError> {
+    let options = value.as_userdata().and_then(|options| options.borrow::<GetOptions>().ok());
+    options.ok_or_else(|| CallError::argument("Unable to cast value to DataStoreGetOptions"))
 }
 
 /// The value alone: ordered stores have no key info.

@@ -29,7 +29,7 @@ pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result
         Profile::Roblox => (Look::Sorted(query), pages::as_pages),
         Profile::Clawblox => (Look::Scores(query, None), pages::as_array),
     };
-    Ok(pages::start::<SortedItem>(vm, lua, look, size, shown))
+    Ok(pages::start::<SortedItem>(vm, lua, look, shown))
 }
 
 fn page_size(value: &LuaValue, profile: Profile) -> Result<usize, CallError> {

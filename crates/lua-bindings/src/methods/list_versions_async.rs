@@ -1,7 +1,7 @@
 //! `ListVersionsAsync` (spec §2.1, §2.7): versions of a key, the current one included, by the time of their writing.
 
 use clawstore_core::CallError;
-use clawstore_core::backend::{VersionInfo, VersionQuery};
+use clawstore_core::backend::{Kept, VersionInfo, VersionQuery};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::limits::VERSIONS_PAGE_MAX;
 use clawstore_core::ops::Look;
@@ -23,11 +23,7 @@ pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result
         direction => arguments::enum_value(direction, 2, "SortDirection", &DIRECTIONS)? == DESCENDING,
     };
     let (from, to) = (date(arguments, 3)?, date(arguments, 4)?);
-    // The most there is stands for no number, and for a greater one (spec §2.10).
-    let size = match usize::try_from(arguments::integer(arguments.at(5), 0, 5)?) {
-        Ok(size @ 1..=VERSIONS_PAGE_MAX) => size,
-        _ => VERSIONS_PAGE_MAX,
-    };
+    let size = pages::page_size(arguments.at(5), 5, VERSIONS_PAGE_MAX, VERSIONS_PAGE_MAX)?;
     let query = VersionQuery {
         key,
         descending,
@@ -35,9 +31,10 @@ pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result
         // Both ends are included, in milliseconds as they are shown.
         to: to.map(Timestamp::end_of_unix_ms),
         after: None,
+        kept: Kept::default(),
         limit: pages::asked_for(size),
     };
-    Ok(pages::start::<VersionInfo>(vm, lua, Look::Versions(query), size, pages::as_pages))
+    Ok(pages::start::<VersionInfo>(vm, lua, Look::Versions(query), pages::as_pages))
 }
 
 /// Unix milliseconds; none for 0.

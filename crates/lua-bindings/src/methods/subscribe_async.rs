@@ -7,21 +7,15 @@ use mlua::{Function, Lua, Value as LuaValue};
 
 use super::{Arguments, Told, one};
 use crate::arguments;
-use crate::classes::messaging_service::{Connection, MessagingService};
+use crate::classes::connection::{Connection, Source};
+use crate::classes::messaging_service::MessagingService;
 use crate::shared::Shared;
 use crate::vm::{Started, Vm};
 
 pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
     arguments.this::<MessagingService>()?;
     let topic = Topic::new(&arguments::string(arguments.at(1), 1)?)?;
-    let callback = match arguments.at(2) {
-        LuaValue::Function(callback) => callback.clone(),
-        LuaValue::Nil => return Err(arguments::missing(2)),
-        other => {
-            let text = format_args!("Unable to cast {} to function", arguments::type_name(other));
-            return Err(CallError::argument(text));
-        }
-    };
+    let callback = arguments::function(arguments.at(2), 2)?;
     let op = vm.server.subscribe(&topic)?;
     vm.open_plain(lua, op);
     let pending = Pending { vm: Shared::clone(vm), topic: Some(topic) };
@@ -37,7 +31,7 @@ struct Pending {
 impl Pending {
     fn connect(mut self, lua: &Lua, callback: Function) -> mlua::Result<Told> {
         let Some(topic) = self.topic.take() else { return Ok(one(LuaValue::Nil)) };
-        let connection = lua.create_any_userdata(Connection::new(&self.vm, topic.clone(), callback))?;
+        let connection = lua.create_any_userdata(Connection::new(&self.vm, Source::Topic(topic.clone()), callback))?;
         self.vm.messages.connect(&topic, connection.clone());
         Ok(one(LuaValue::UserData(connection)))
     }

@@ -11,11 +11,7 @@ use crate::vm::{Started, Vm};
 
 pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result<Started, CallError> {
     let key = arguments.entry_key()?;
-    match arguments.at(2) {
-        LuaValue::Nil => Err(arguments::missing(2)),
-        LuaValue::Function(transform) => Ok(vm.update(lua, key, transform.clone())),
-        other => Err(CallError::argument(format_args!("Unable to cast {} to function", arguments::type_name(other)))),
-    }
+    Ok(vm.update(lua, key, arguments::function(arguments.at(2), 2)?))
 }
 
 pub(crate) fn finish(lua: &Lua, reply: &Reply) -> mlua::Result<Told> {

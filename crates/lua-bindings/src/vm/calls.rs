@@ -52,6 +52,8 @@ pub(super) enum Due {
     End(u64),
     /// A thread starts.
     Start(Thread),
+    /// A thread starts that looks at what others have done. Nobody waits for it.
+    Look(Thread),
 }
 
 /// A thread that its host is to resume.

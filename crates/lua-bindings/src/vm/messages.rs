@@ -9,11 +9,12 @@ use std::time::Duration;
 use clawstore_core::clock::Timestamp;
 use clawstore_core::messaging::{Payload, Topic};
 use foldhash::fast::FixedState;
-use mlua::{AnyUserData, Function, Lua, Thread};
+use mlua::{AnyUserData, Function, IntoLua, Lua, Thread};
 
 use super::Vm;
 use super::timing::after;
-use crate::classes::messaging_service::{Connection, message};
+use crate::classes::connection::Connection;
+use crate::classes::messaging_service::message;
 use crate::shared::{State, borrow};
 
 /// The subscriptions of one VM.
@@ -58,9 +59,10 @@ impl Messages {
         borrow(&self.connections).get(topic).cloned().unwrap_or_default()
     }
 
-    fn thread(&self, lua: &Lua, to: &AnyUserData, payload: &Payload, sent: Timestamp) -> mlua::Result<Thread> {
+    /// A thread that runs a callback.
+    pub(super) fn callback_thread(&self, lua: &Lua, to: &AnyUserData, with: impl IntoLua) -> mlua::Result<Thread> {
         let callback = to.borrow::<Connection>()?.callback().clone();
-        lua.create_thread(self.deliver.call((to, callback, message(lua, payload, sent)?))?)
+        lua.create_thread(self.deliver.call((to, callback, with))?)
     }
 }
 
@@ -84,7 +86,8 @@ impl Vm {
             *last
         };
         for connection in connections {
-            match self.messages.thread(lua, &connection, payload, sent) {
+            let thread = message(lua, payload, sent);
+            match thread.and_then(|message| self.messages.callback_thread(lua, &connection, message)) {
                 Ok(thread) => self.start_at(thread, at),
                 // JSON that no version of ours has sent, or no memory.
                 Err(error) => self.log(&format!("MessagingService: a message of {topic} was not delivered: {error}")),

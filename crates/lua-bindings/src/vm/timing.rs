@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use clawstore_actors::Server;
 use clawstore_core::CallError;
 use clawstore_core::clock::{Moment, Timestamp};
 use clawstore_core::ops::Reply;
@@ -13,22 +14,20 @@ use mlua::{Lua, Thread};
 
 use super::calls::Due;
 use super::{Ended, Started, Vm};
+use crate::bindings::Options;
 use crate::shared::borrow;
 
 impl Vm {
     /// What waits are measured by: simulated time where there is some, else time that nobody sets back.
     pub(crate) fn clock(&self) -> Timestamp {
-        match &self.options.control {
-            Some(_) => self.server.wall(),
-            None => after(Timestamp::default(), self.server.now().since(Moment::default())),
-        }
+        clock(&self.server, &self.options)
     }
 
     /// Starts a call that does nothing and ends after this time, by the server's clock.
     pub(crate) fn sleep(&self, lua: &Lua, time: Duration) -> Started {
         let op = self.server.next_writer().op;
         self.open(lua, op, None);
-        self.hold_back(op, time, None);
+        self.hold_back(op, time);
         borrow(&self.calls).end(op, Ended::Done(Ok(Reply::Nothing)));
         self.note_next_due();
         Started::Ticket(op)
@@ -43,14 +42,14 @@ impl Vm {
         self.note_next_due();
     }
 
-    /// A call under the conditions of a simulated run: shown after `latency`; with `wait`, its end is waited for here.
+    /// A call under the conditions of a simulated run: shown after `latency`; where calls are settled, its end is waited for
+    /// here. One that waits for budget has its time, and is settled, when it starts.
     pub(crate) fn controlled(
         &self,
         lua: &Lua,
         started: Started,
         latency: Duration,
         lost: Option<CallError>,
-        wait: Option<impl Fn()>,
     ) -> Started {
         let op = match &started {
             Started::Ticket(op) | Started::With(op, _) => *op,
@@ -60,7 +59,13 @@ impl Vm {
                 op
             }
         };
-        self.hold_back(op, latency, lost);
+        if let Some(call) = borrow(&self.calls).open.get_mut(&op) {
+            call.lost = lost;
+        }
+        if self.gate.delay(op, latency) {
+            return started;
+        }
+        self.hold_back(op, latency);
         let started = match started {
             Started::Ended(ended) => {
                 borrow(&self.calls).end(op, ended);
@@ -68,29 +73,38 @@ impl Vm {
             }
             open => open,
         };
-        if let Some(wait) = wait {
-            // What is due is shown when the caller has yielded.
-            let _settling = Settling::begin(&self.is_settling);
-            while !borrow(&self.calls).has_ended(op) {
-                wait();
-                self.take_answers(lua);
-            }
-        }
+        self.settle(lua, op);
         self.note_next_due();
         started
     }
 
-    fn hold_back(&self, op: u64, time: Duration, lost: Option<CallError>) {
+    /// Waits for the end of a call, where that is done. What is due is shown later: when the caller has yielded.
+    pub(super) fn settle(&self, lua: &Lua, op: u64) {
+        let Some(control) = self.options.control.as_ref().filter(|control| control.settles_calls()) else { return };
+        let _settling = Settling::begin(&self.is_settling);
+        while !borrow(&self.calls).has_ended(op) {
+            control.wait();
+            self.take_answers(lua);
+        }
+    }
+
+    pub(super) fn hold_back(&self, op: u64, time: Duration) {
         let at = after(self.clock(), time);
         if let Some(call) = borrow(&self.calls).open.get_mut(&op) {
             call.not_before = call.not_before.max(at);
-            call.lost = lost;
         }
     }
 
     /// When something of this VM is due that nobody will announce.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        borrow(&self.calls).due.first_key_value().map(|((at, _), _)| *at)
+        let call = borrow(&self.calls).due.first_key_value().map(|((at, _), _)| *at);
+        call.into_iter().chain(self.gate.next_due()).min()
+    }
+
+    /// Is anything due, now or later, that somebody waits for?
+    pub(crate) fn has_due_work(&self) -> bool {
+        let is_waited_for = borrow(&self.calls).due.values().any(|due| !matches!(due, Due::Look(_)));
+        is_waited_for || self.gate.next_due().is_some()
     }
 
     /// Does what is due by now.
@@ -106,17 +120,17 @@ impl Vm {
         while let Some(first) = calls.due.first_entry().filter(|first| first.key().0 <= now) {
             match first.remove() {
                 Due::End(op) => calls.show(op),
-                Due::Start(thread) => calls.start(thread),
+                Due::Start(thread) | Due::Look(thread) => calls.start(thread),
             }
         }
         drop(calls);
         self.note_next_due();
     }
 
-    fn note_next_due(&self) {
-        let calls = borrow(&self.calls);
-        let first = calls.due.first_key_value().map_or(u64::MAX, |((at, _), _)| at.ticks());
-        self.next_due.store(if calls.unmarked.is_empty() { first } else { 0 }, Ordering::Relaxed);
+    pub(super) fn note_next_due(&self) {
+        let first = self.next_due().map_or(u64::MAX, Timestamp::ticks);
+        let is_all_marked = borrow(&self.calls).unmarked.is_empty();
+        self.next_due.store(if is_all_marked { first } else { 0 }, Ordering::Relaxed);
     }
 
     pub(super) fn is_anything_due(&self) -> bool {
@@ -138,6 +152,14 @@ impl<'a> Settling<'a> {
 impl Drop for Settling<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What waits of a server are measured by.
+pub(super) fn clock(server: &Server, options: &Options) -> Timestamp {
+    match &options.control {
+        Some(_) => server.wall(),
+        None => after(Timestamp::default(), server.now().since(Moment::default())),
     }
 }
 

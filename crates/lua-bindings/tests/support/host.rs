@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use clawstore_actors::{Config, Game, Inbox, Process, ServerIdentity, SystemClock
 use clawstore_core::GameId;
 use clawstore_core::backend::Backend;
 use clawstore_core::clock::Clock;
-use clawstore_core::versioning::Retention;
+use clawstore_core::versioning::{Retention, Versioning};
 use clawstore_lua::{Bindings, Options};
 use clawstore_testkit::SeededEntropy;
 use mlua::{Function, Lua, Thread, Value};
@@ -37,7 +37,18 @@ impl Store {
     pub(crate) fn on(place: &Place) -> Self {
         let runtime = runtime();
         let backend = runtime.block_on(place.backend());
-        Self::start(runtime, backend, Config { retention: Retention::EveryWrite, ..Config::default() })
+        Self::start(
+            runtime,
+            backend,
+            Config { versioning: Versioning::all(Retention::EveryWrite), ..Config::default() },
+        )
+    }
+
+    /// With the backend in hand.
+    pub(crate) fn at(place: &Place, clock: Arc<dyn Clock>, config: Config) -> (Self, Arc<dyn Backend>) {
+        let runtime = runtime();
+        let backend = runtime.block_on(place.backend());
+        (Self::start_with(runtime, Arc::clone(&backend), clock, config), backend)
     }
 
     pub(crate) fn open_with(backend: Arc<dyn Backend>, config: Config) -> Self {
@@ -83,7 +94,9 @@ pub(crate) enum Kind {
 /// One VM and the host around it.
 pub(crate) struct Host {
     pub(crate) lua: Lua,
-    pub(crate) bindings: Bindings,
+    pub(crate) bindings: Rc<Bindings>,
+    /// Players on the VM's server.
+    pub(crate) players: Arc<AtomicU32>,
     /// Of the VM's server.
     pub(crate) inbox: Weak<Inbox>,
     kind: Kind,
@@ -107,10 +120,11 @@ impl Host {
         let server =
             game.server(ServerIdentity { job_id: "job".into(), place_id: 1, max_players: 10, ..Default::default() });
         let inbox = Arc::downgrade(server.inbox());
-        let bindings = Bindings::new(&lua, server, options).expect("bindings");
+        let players = Arc::clone(&server.identity().players);
+        let bindings = Rc::new(Bindings::new(&lua, server, options).expect("bindings"));
         let waiting = thread::current();
         bindings.set_wake(move || waiting.unpark());
-        let host = Self { lua, bindings, inbox, kind, threads: Rc::default(), log, ticks: Rc::default() };
+        let host = Self { lua, bindings, players, inbox, kind, threads: Rc::default(), log, ticks: Rc::default() };
         host.install();
         host
     }
@@ -177,13 +191,24 @@ impl Host {
         }
     }
 
+    /// Lets go of every coroutine, as a host whose scripts are gone.
+    pub(crate) fn forget_threads(&self) {
+        self.threads.borrow_mut().clear();
+    }
+
     pub(crate) fn parked(&self) -> usize {
         self.threads.borrow().len()
     }
 
     /// Ticks until every coroutine has ended.
     pub(crate) fn run(&self) {
-        for _ in 0..20_000 {
+        self.run_for(20_000);
+        assert_eq!(self.parked(), 0, "coroutines never ended");
+    }
+
+    /// The same, but at most so many ticks.
+    pub(crate) fn run_for(&self, ticks: u32) {
+        for _ in 0..ticks {
             if self.parked() == 0 {
                 return;
             }
@@ -191,7 +216,6 @@ impl Host {
             // Woken by an arrival; the bound only keeps a lost one from hanging the test.
             thread::park_timeout(Duration::from_millis(5));
         }
-        panic!("{} coroutines never ended", self.parked());
     }
 
     pub(crate) fn global(&self, name: &str) -> Value {
