@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::{CallError, ErrorCode};
 
-/// Of a text that is no cursor of the list that it was passed to.
+/// `InvalidExclusiveStartKey` (spec §5.3): of a text that is no cursor of the list that it was passed to.
 pub(crate) fn invalid() -> CallError {
     ErrorCode::InvalidExclusiveStartKey.rejected("The cursor is not one of this list.")
 }
@@ -49,15 +49,10 @@ impl QueryId {
         let (head, place) = bytes.split_at_checked(HEAD).ok_or_else(invalid)?;
         let expected = [FORM].into_iter().chain(self.0.to_be_bytes());
         if !head.iter().copied().eq(expected) {
-            return Err(invalid_cursor());
+            return Err(invalid());
         }
-        String::from_utf8(place.to_vec()).map_err(|_| invalid_cursor())
+        String::from_utf8(place.to_vec()).map_err(|_| invalid())
     }
-}
-
-/// `InvalidExclusiveStartKey` (spec §5.3).
-pub(crate) fn invalid_cursor() -> CallError {
-    ErrorCode::InvalidExclusiveStartKey.rejected("The cursor is not one of this list.")
 }
 
 #[cfg(test)]

@@ -247,4 +247,40 @@ mod tests {
         assert!(unknown.text.starts_with("502: ") && unknown.text.contains("UseCache=false"));
         assert!(CallError::closing().text.starts_with("401: "));
     }
+
+    #[test]
+    fn every_code_has_its_number_and_its_name() {
+        use ErrorCode as E;
+        let table = [
+            (E::KeyNameEmpty, Some(101), "KeyNameEmpty"),
+            (E::KeyNameLimit, Some(102), "KeyNameLimit"),
+            (E::ValueNotAllowed, Some(103), "ValueNotAllowed"),
+            (E::CantStoreValue, Some(104), "CantStoreValue"),
+            (E::ValueTooLarge, Some(105), "ValueTooLarge"),
+            (E::MaxValueInvalid, Some(106), "MaxValueInvalid"),
+            (E::MinValueInvalid, Some(106), "MinValueInvalid"),
+            (E::PageSizeGreater, Some(106), "PageSizeGreater"),
+            (E::PageSizeLesser, Some(106), "PageSizeLesser"),
+            (E::MinMaxOrderInvalid, Some(107), "MinMaxOrderInvalid"),
+            (E::DataModelNoAccess, Some(401), "DataModelNoAccess"),
+            (E::StudioAccessToApisNotAllowed, Some(403), "StudioAccessToApisNotAllowed"),
+            (E::ResponseMalformed, Some(501), "InternalError"),
+            (E::RequestRejected, Some(502), "RequestRejected"),
+            (E::InvalidExclusiveStartKey, Some(502), "InvalidExclusiveStartKey"),
+            (E::DatastoreDeleted, Some(502), "DatastoreDeleted"),
+            (E::KeyThrottled, Some(502), "KeyThrottled"),
+            (E::AttributeSizeTooLarge, Some(511), "AttributeSizeTooLarge"),
+            (E::UserIdLimitExceeded, Some(512), "UserIdLimitExceeded"),
+            (E::AttributeFormatError, Some(513), "AttributeFormatError"),
+            (E::ParameterNotAllowed, Some(517), "ParameterNotAllowed"),
+            (E::Argument, None, "InvalidArgument"),
+            (E::InvalidTimestamp, None, "InvalidTimestamp"),
+        ];
+        for (code, number, name) in table {
+            assert_eq!((code.number(), code.name()), (number, name));
+        }
+        let deleted = CallError::deleted();
+        assert!(deleted.text.starts_with("502: ") && deleted.text.contains("DatastoreDeleted: "), "{deleted}");
+        assert_eq!((deleted.outcome, deleted.text.ends_with("(not applied)")), (Outcome::Fail, true));
+    }
 }

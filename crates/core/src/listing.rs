@@ -80,7 +80,7 @@ impl KeyList {
         // The prefix may end in a scope: all keys of the scopes that begin with it. Or behind one: in a scope that is the
         // text up to one of its slashes.
         let scopes = (place(&before(&self.prefix), BEHIND_ANY_NAME), place(&behind(&self.prefix), ""));
-        let slashes = self.prefix.match_indices('/').filter(|(at, _)| *at > 0);
+        let slashes = self.prefix.match_indices('/');
         slashes.map(|(at, _)| of_scope(&self.prefix[..at], &self.prefix[at + 1..])).chain([scopes]).collect()
     }
 }

@@ -140,5 +140,6 @@ mod tests {
         assert!(sweep.shorter.iter().all(|cutoff| cutoff.kept_since == day(33)));
         assert_eq!((sweep.kept_since, sweep.rows), (day(10), SWEEP_ROWS));
         assert_eq!(versioning.of(&store("Other")), History::default());
+        assert_eq!(Versioning::all(Retention::EveryWrite).of(&store("Other")).retention, Retention::EveryWrite);
     }
 }

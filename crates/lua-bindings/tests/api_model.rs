@@ -29,20 +29,20 @@ use place::{Place, on_each_place};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::op::Sequence;
-use crate::world::World;
+use crate::world::{Kept, World};
 
 /// Runs a sequence in a game of its own.
-fn run(place: &Place, sequence: &Sequence, hourly: bool) -> Result<(), String> {
+fn run(place: &Place, sequence: &Sequence, kept: Kept) -> Result<(), String> {
     static GAMES: AtomicU64 = AtomicU64::new(1);
-    let mut world = World::new(place, GAMES.fetch_add(1, Ordering::Relaxed), hourly);
+    let mut world = World::new(place, GAMES.fetch_add(1, Ordering::Relaxed), kept);
     let result = sequence.0.iter().try_for_each(|op| world.step(op));
     world.close();
     result
 }
 
-fn check(place: &Place, hourly: bool) {
+fn check(place: &Place, kept: Kept) {
     let (cases, length) = match place {
-        Place::Memory(_) => (150, 60),
+        Place::Memory(_) => (100, 60),
         Place::Sqlite(_) => (60, 50),
         Place::Postgres(_) => (24, 40),
     };
@@ -50,13 +50,13 @@ fn check(place: &Place, hourly: bool) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let result =
-        runner.run(&generate::sequences(length), |sequence| run(place, &sequence, hourly).map_err(TestCaseError::fail));
+        runner.run(&generate::sequences(length), |sequence| run(place, &sequence, kept).map_err(TestCaseError::fail));
     if let Err(error) = result {
         panic!("{error}");
     }
 }
 
 on_each_place! {
-    with_hourly_versions: |place| check(place, true);
-    with_every_version: |place| check(place, false);
+    with_versions_of_each_hour: |place| check(place, Kept::Hourly);
+    with_every_version_of_a_week: |place| check(place, Kept::Every);
 }

@@ -13,7 +13,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clawstore_actors::Config;
-use clawstore_core::GameId;
 use clawstore_core::backend::Backend;
 use clawstore_core::clock::{Clock as _, Timestamp};
 use clawstore_core::limits::Limits;
@@ -92,7 +91,7 @@ fn run(place: &Place, name: &str, source: &str) {
         let host = world.host(number, kind, Options::default());
         host.start(name, source);
         // A script that waits makes calls all the time: many ticks.
-        (0..100).for_each(|_| host.run_for(20_000));
+        (0..20).for_each(|_| host.run_for(20_000));
         assert_eq!(host.parked(), 0, "coroutines never ended");
         world.store.drain();
     }

@@ -82,28 +82,6 @@ fn page(stored: &BTreeMap<(String, String), bool>, exclude_deleted: bool, size: 
 }
 
 #[test]
-fn a_forged_place_is_refused() {
-    let mut keys = KeyList {
-        store: store("global"),
-        all_scopes: false,
-        prefix: "".into(),
-        exclude_deleted: false,
-        after: None,
-        size: 1,
-    };
-    let mut stores = StoreList { game: GameId::Number(1), prefix: "".into(), after: None, size: 1 };
-    // NUL is in no name, and not every database takes it.
-    for place in ["global", "global\0a\0b", ""] {
-        assert!(keys.go_on(keys.query().cursor(place).as_bytes()).is_err(), "{place:?}");
-    }
-    assert!(stores.go_on(stores.cursor("a\0b").as_bytes()).is_err());
-    keys.go_on(keys.query().cursor("global\0k").as_bytes()).expect("a place");
-    assert_eq!(keys.after.as_ref().map(|place| &*place.key), Some("k"));
-    keys.go_on(b"").expect("from the beginning");
-    assert_eq!(keys.after, None);
-}
-
-#[test]
 fn a_page_without_removed_keys_looks_at_512() {
     // Spec §2.10: an empty page that is not the last, and its cursor stands behind what was looked at.
     let stored = keys_of(|number| number < 600, 601);

@@ -35,12 +35,19 @@ pub(super) fn compressed(base64: &str) -> mlua::Result<Vec<u8>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use mlua::{Lua, Value as LuaValue};
+
+    use super::super::decode;
     use super::*;
 
     #[test]
     fn compressed_buffers_are_read() {
-        // `printf 'hello hello hello hello' | zstd | base64`
-        assert_eq!(compressed("KLUv/QRoZQAAMGhlbGxvIAEAmUsRF16uDQ==").unwrap(), b"hello hello hello hello");
+        let lua = Lua::new();
+        // Made by `printf 'hello hello hello hello' | zstd | base64`.
+        let json = r#"{"m":null,"t":"buffer","zbase64":"KLUv/QRoZQAAMGhlbGxvIAEAmUsRF16uDQ=="}"#;
+        let LuaValue::Buffer(buffer) = decode(&lua, json.as_bytes()).unwrap() else { panic!("no buffer") };
+        assert_eq!(buffer.to_vec(), b"hello hello hello hello");
+        assert!(decode(&lua, json.replace("KLUv", "AAAA").as_bytes()).is_err());
     }
 
     #[test]

@@ -68,6 +68,11 @@ enum Bad {
     TooLarge,
 }
 
+/// Of a table that is no value: too deep, in itself, or with keys that are none.
+fn dictionary() -> Bad {
+    Bad::Kind("Dictionary".into())
+}
+
 struct Encoder {
     json: Vec<u8>,
     /// The tables being written, outermost first: the path from the root, so that a cycle is seen.
@@ -159,7 +164,7 @@ impl Encoder {
     fn table(&mut self, table: &Table) -> Result<(), Bad> {
         let pointer = table.to_pointer();
         if self.open.len() >= VALUE_DEPTH_MAX || self.open.contains(&pointer) {
-            return Err(Bad::Kind("Dictionary".into()));
+            return Err(dictionary());
         }
         self.open.push(pointer);
         let length = table.raw_len();
@@ -191,7 +196,7 @@ impl Encoder {
             Ok(())
         });
         if walked.is_err() {
-            return Err(bad.unwrap_or(Bad::Kind("Dictionary".into())));
+            return Err(bad.unwrap_or_else(dictionary));
         }
         if next <= length {
             // Holes, or elements out of order: look each one up.
@@ -228,7 +233,7 @@ impl Encoder {
             Ok(())
         });
         if walked.is_err() {
-            return Err(bad.unwrap_or(Bad::Kind("Dictionary".into())));
+            return Err(bad.unwrap_or_else(dictionary));
         }
         if first {
             // An empty table is an empty array (spec §4).
@@ -247,7 +252,7 @@ impl Encoder {
             LuaValue::Integer(_) | LuaValue::Number(_) => self.text(&number_key(key))?,
             _ => {
                 self.path.push("[key]".into());
-                return Err(Bad::Kind("Dictionary".into()));
+                return Err(dictionary());
             }
         }
         self.push(b":")?;
@@ -359,7 +364,9 @@ mod tests {
             lua.register_userdata_type(register).unwrap();
             let value = LuaValue::UserData(lua.create_any_userdata(Named).unwrap());
             let expected = |what: &str, place: &str| {
-                format!("104: Cannot store {what} in data store. Data stores can only accept valid UTF-8 characters.{place}")
+                format!(
+                    "104: Cannot store {what} in data store. Data stores can only accept valid UTF-8 characters.{place}"
+                )
             };
             assert_eq!(refused(&lua, &value, false), expected(called, ""));
             assert_eq!(refused(&lua, &value, true), expected("Array", " (at [1])"));

@@ -14,9 +14,31 @@ use crate::place::Place;
 use crate::server::Server;
 use crate::tokens::Ids;
 
-/// Keeps versions in the other way than all others, and for a week.
-const WEEKLY: &str = "B";
-const WEEK: u16 = 7;
+/// How the store that most of a sequence is about keeps versions, and how all others do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kept {
+    /// Those of each hour, for 30 days; all others keep every one for a week.
+    Hourly,
+    /// Every one, for a week; all others keep those of each hour for 30 days.
+    Every,
+}
+
+impl Kept {
+    const fn history(self) -> model::History {
+        match self {
+            Self::Hourly => model::History { hourly: true, days: 30 },
+            Self::Every => model::History { hourly: false, days: 7 },
+        }
+    }
+
+    fn as_configured(self) -> History {
+        let (model::History { hourly, .. }, days) = (self.history(), self.history().days.try_into().unwrap());
+        History { retention: if hourly { Retention::Hourly } else { Retention::EveryWrite }, days }
+    }
+}
+
+/// See [`Kept`].
+const MOST: &str = "A";
 
 pub(crate) struct World<'a> {
     place: &'a Place,
@@ -31,14 +53,13 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(place: &'a Place, game: u64, hourly: bool) -> Self {
-        let retention = |hourly| if hourly { Retention::Hourly } else { Retention::EveryWrite };
-        let weekly = History { retention: retention(!hourly), days: WEEK };
-        let default = History { retention: retention(hourly), ..History::default() };
-        let versioning = Versioning { default, stores: BTreeMap::from([(WEEKLY.into(), weekly)]) };
+    pub(crate) fn new(place: &'a Place, game: u64, kept: Kept) -> Self {
+        let others = if let Kept::Hourly = kept { Kept::Every } else { Kept::Hourly };
+        let stores = BTreeMap::from([(MOST.into(), kept.as_configured())]);
+        let versioning = Versioning { default: others.as_configured(), stores };
         let clock = Arc::new(ManualClock::default());
-        let own = BTreeMap::from([(WEEKLY.to_owned(), model::History { hourly: !hourly, days: u64::from(WEEK) })]);
-        let model = Model::new(clock.wall().ticks(), model::History { hourly, days: 30 }, own);
+        let own = BTreeMap::from([(MOST.to_owned(), kept.history())]);
+        let model = Model::new(clock.wall().ticks(), others.history(), own);
         let (ids, lines) = (Ids::default(), Vec::new());
         let mut world = Self { place, game, versioning, clock, model, ids, lines, server: None };
         world.start();

@@ -132,7 +132,8 @@ async fn write_some(
         // Made together, so that both versions are one row of a batch.
         let (first, second, third) =
             tokio::join!(game.call(&key, value(index)?), game.call(&key, value(index + 1)?), game.call(&score, rank));
-        (second?, third?);
+        second?;
+        third?;
         written.push((index, updated(first)?));
     }
 }
