@@ -82,6 +82,7 @@ fn complaints(root: &Path) -> Result<Vec<Complaint>> {
     found.extend(documents::check_architecture(&read(&root.join("docs/ARCHITECTURE.md"))?));
     let compatibility = read(&root.join("docs/COMPATIBILITY.md"))?;
     found.extend(operations::check(&names, &compatibility));
+    found.extend(documents::check_compatibility(&names, &compatibility));
     let metadata = shell::output(&mut shell::cargo(&["metadata", "--format-version", "1", "--locked"]))?;
     found.extend(crates::check(&serde_json::from_slice(&metadata)?));
     found.extend(shipped::check_all()?);

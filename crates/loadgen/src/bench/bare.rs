@@ -123,8 +123,12 @@ fn bind(statement: &mut Statement<'_>, store: i64, row: &Row, is_update: bool) -
     statement.raw_bind_parameter(8, None::<&str>)?;
     statement.raw_bind_parameter(9, &row.value)?;
     statement.raw_bind_parameter(10, None::<i64>)?;
+    // Not removed.
+    statement.raw_bind_parameter(11, None::<i64>)?;
     if is_update {
-        statement.raw_bind_parameter(11, row.base)?;
+        statement.raw_bind_parameter(12, row.base)?;
+        // No snapshot was taken.
+        statement.raw_bind_parameter(13, 0)?;
     }
     Ok(())
 }
