@@ -1,7 +1,17 @@
 -- History: versions found by time, times of stores, tombstones that end, snapshots and deleted games.
 --
--- Locks the tables in the order in which a batch does. A server of the release before goes on with what it knows: its lists
--- and its batches mean what they did.
+-- `entry` and `version` are locked from the first statement to the end, and reads and writes of keys wait: `version` is given
+-- another primary key, which takes minutes with tens of millions of versions, and removed keys and the times of stores are
+-- looked for in all of `entry`. Calls fail or wait meanwhile; nothing that was acknowledged is lost, and nobody is taken for
+-- dead, because beats touch neither table. With a large database, run it by itself (`clawstore migrate up`) in a quiet hour,
+-- before servers of this release are started.
+--
+-- What takes long cannot come before `entry` is locked: tables are locked in the order in which a batch does, or batches and
+-- this would wait for each other. Afterwards a server of the release before goes on with what it knows: its lists and its batches
+-- mean what they did.
+
+-- Before anything is done, so that nothing waits for the second one with the work of the first to lose.
+LOCK TABLE clawstore.entry, clawstore.version IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE clawstore.entry
     -- When the key was removed; NULL for one that is not. -1 in ordered stores, where nobody asks for what is removed. An

@@ -73,6 +73,10 @@ impl Game {
             if has_orphans {
                 game.until_settled(&slot).await;
             }
+            // Marked before the slot was: `set_deleted` has looked at it too early.
+            if game.is_deleted() {
+                return fail_waiting(&slot, generation, &CallError::deleted());
+            }
             // Again only if the process has got a new incarnation in between.
             while let Some(loaded) = game.load_owned(&slot, generation).await {
                 match loaded {
@@ -190,6 +194,12 @@ pub(crate) fn is_call(msg: &KeyMsg) -> bool {
     matches!(msg, Input::Call(_))
 }
 
+/// Ends an activation whose calls will not be done.
+pub(crate) fn break_off(slot: &Slot, error: &CallError) {
+    let generation = slot.lock().generation;
+    fail_waiting(slot, generation, error);
+}
+
 fn give_up(slot: &Slot, generation: u64, error: &BackendError) {
     tracing::warn!(target: TRACE_KEYS, key = %slot.key, %error, "key could not be loaded");
     fail_waiting(slot, generation, &CallError::unavailable(error));
@@ -205,6 +215,8 @@ fn fail_waiting(slot: &Slot, generation: u64, error: &CallError) {
             return;
         }
     };
+    // What is still on its way to it comes too late.
+    state.generation += 1;
     drop(state);
     for msg in waiting {
         if let Input::Call(mut op) = msg {

@@ -8,6 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clawstore_core::budget::Charge;
 
+/// Whether the ceilings hold for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ceiling {
+    /// What exceeds them is refused.
+    Holds,
+    /// What a VM that goes has accepted is taken all the same: its bytes are in memory already.
+    Passed,
+}
+
 /// A counter with a ceiling.
 #[derive(Debug)]
 pub(crate) struct Permits {
@@ -35,6 +44,10 @@ impl Permits {
         granted
     }
 
+    fn take(&self, bytes: usize) {
+        self.in_use.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn give_back(&self, bytes: usize) {
         let before = self.in_use.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "A7: permits given back twice");
@@ -50,7 +63,12 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// Takes what a call costs, or nothing.
-    pub(crate) fn admit(self: &Arc<Self>, charge: Charge) -> Option<Permit> {
+    pub(crate) fn admit(self: &Arc<Self>, charge: Charge, ceiling: Ceiling) -> Option<Permit> {
+        if ceiling == Ceiling::Passed {
+            self.game.take(charge.bytes);
+            self.process.take(charge.bytes);
+            return Some(Permit { admission: Arc::clone(self), bytes: charge.bytes });
+        }
         if !self.game.try_take(charge.bytes) {
             return None;
         }
@@ -86,12 +104,14 @@ mod tests {
         let game = || Arc::new(Admission { game: Permits::new(80), process: Arc::clone(&process) });
         let charge = |bytes| Charge { requests: &[], count: 1, bytes };
         let (a, b) = (game(), game());
-        let first = a.admit(charge(70)).expect("fits");
-        assert!(a.admit(charge(11)).is_none(), "the game's own ceiling");
-        assert!(b.admit(charge(31)).is_none(), "the process's ceiling");
+        let first = a.admit(charge(70), Ceiling::Holds).expect("fits");
+        assert!(a.admit(charge(11), Ceiling::Holds).is_none(), "the game's own ceiling");
+        assert!(b.admit(charge(31), Ceiling::Holds).is_none(), "the process's ceiling");
         assert_eq!((b.game.in_use(), process.in_use()), (0, 70), "a refused call holds nothing");
-        let second = b.admit(charge(30)).expect("fits exactly");
-        drop((first, second));
+        let second = b.admit(charge(30), Ceiling::Holds).expect("fits exactly");
+        let last = a.admit(charge(500), Ceiling::Passed).expect("is in memory already");
+        assert_eq!((a.game.in_use(), process.in_use()), (570, 600), "and counts");
+        drop((first, second, last));
         assert_eq!((a.game.in_use(), process.in_use()), (0, 0));
     }
 }

@@ -24,16 +24,22 @@ pub(crate) enum ReplyTo {
     Vm(Arc<Inbox>, u64),
     /// A Rust task.
     Task(oneshot::Sender<CallResult>),
+    /// The next stage of the call, which ends it.
+    Stage(oneshot::Sender<CallResult>),
     /// A Rust task that runs a transform, at most one event of each kind at a time.
     Updater(mpsc::UnboundedSender<VmEvent>),
 }
 
 impl ReplyTo {
-    pub(crate) fn send(self, result: CallResult) {
+    /// Counts the end of the call, unless a stage of it is left, and answers.
+    pub(crate) fn end(self, result: CallResult, counters: &Counters) {
+        if !matches!(self, Self::Stage(_)) {
+            counters.call_ended(&result);
+        }
         match self {
             Self::Vm(inbox, op) => inbox.push(VmEvent::Done { op, result }),
             // A task that has gone wants no answer.
-            Self::Task(reply) => drop(reply.send(result)),
+            Self::Task(reply) | Self::Stage(reply) => drop(reply.send(result)),
             Self::Updater(events) => drop(events.send(VmEvent::Done { op: 0, result })),
         }
     }
@@ -41,7 +47,7 @@ impl ReplyTo {
     fn is_gone(&self) -> bool {
         match self {
             Self::Vm(inbox, _) => inbox.is_closed(),
-            Self::Task(reply) => reply.is_closed(),
+            Self::Task(reply) | Self::Stage(reply) => reply.is_closed(),
             Self::Updater(events) => events.is_closed(),
         }
     }
@@ -101,6 +107,11 @@ impl CallPort {
         self.meter = meter.map(Box::new);
     }
 
+    /// Has it counted as another part of the call would have.
+    pub(crate) fn go_on_measuring(&mut self, meter: Option<Box<Meter>>) {
+        self.meter = meter;
+    }
+
     pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.slot
     }
@@ -117,14 +128,13 @@ impl CallPort {
             && !game.may_show_owned(use_cache)
             && let Some(reply) = self.reply.take()
         {
-            return game.read_from_store(&self.slot.key, reply);
+            return game.read_from_store(&self.slot.key, reply, self.meter.take());
         }
         if let Some(reply) = self.reply.take() {
-            self.counters.call_ended(&result);
             if let Some(meter) = &self.meter {
                 meter.ended(&self.slot.key, &result);
             }
-            reply.send(result);
+            reply.end(result, &self.counters);
         }
     }
 
@@ -135,7 +145,7 @@ impl CallPort {
         match &self.reply {
             Some(ReplyTo::Vm(inbox, _)) => inbox.push(event),
             Some(ReplyTo::Updater(events)) => drop(events.send(event)),
-            Some(ReplyTo::Task(_)) | None => {}
+            Some(ReplyTo::Task(_) | ReplyTo::Stage(_)) | None => {}
         }
     }
 

@@ -18,11 +18,12 @@ use ractor::MessagingErr;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::admission::Permit;
+use crate::admission::{Ceiling, Permit};
 use crate::call_port::{CallPort, ReplyTo};
 use crate::game::Game;
 use crate::inbox::VmEvent;
 use crate::metric_definitions::{REFUSED_TOTAL, REQUESTS_TOTAL, TRACE_CALLS};
+use crate::rates::{Meter, Metered};
 use crate::slot::{Activation, Flight, KeyMsg, Slot, SlotState};
 
 impl Game {
@@ -35,12 +36,25 @@ impl Game {
         request: Request,
         reply: ReplyTo,
     ) {
+        self.submit_within(Ceiling::Holds, key, writer, at, request, reply);
+    }
+
+    /// The same, perhaps past the ceilings of memory permits.
+    pub(crate) fn submit_within(
+        self: &Arc<Self>,
+        ceiling: Ceiling,
+        key: &EntryKey,
+        writer: Writer,
+        at: Timestamp,
+        request: Request,
+        reply: ReplyTo,
+    ) {
         tracing::trace!(target: TRACE_CALLS, %key, ?writer, "call");
         let charge = Charge::of(key.store.kind, &request);
         let permit = match request
             .validate(key.store.kind)
             .map_err(|error| ("invalid", error))
-            .and_then(|()| self.admit(charge))
+            .and_then(|()| self.admit_within(ceiling, charge))
         {
             Ok(permit) => permit,
             Err((reason, error)) => return self.refuse(reason, error, reply),
@@ -49,7 +63,7 @@ impl Game {
             let mut caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), permit);
             caller.set_unsettled(request.is_write());
             if let Request::Update(_) = &request {
-                caller.measure_with(self.meter(Some(request.payload_bytes())));
+                caller.measure_with(self.meter(Metered::ReadAndWritten));
             }
             let deadline = self.clock.now() + self.config.call_deadline;
             self.deliver(slot, state, Input::Call(Box::new(Op { writer, at, deadline, request, caller })))
@@ -58,6 +72,10 @@ impl Game {
     }
 
     pub(crate) fn admit(&self, charge: Charge) -> Result<Permit, (&'static str, CallError)> {
+        self.admit_within(Ceiling::Holds, charge)
+    }
+
+    fn admit_within(&self, ceiling: Ceiling, charge: Charge) -> Result<Permit, (&'static str, CallError)> {
         if self.is_closed() {
             return Err(("closing", CallError::closing()));
         }
@@ -70,14 +88,12 @@ impl Game {
         for kind in charge.requests {
             counter!(REQUESTS_TOTAL, "type" => kind.name()).increment(1);
         }
-        self.admission.admit(charge).ok_or_else(|| ("memory", CallError::memory_full()))
+        self.admission.admit(charge, ceiling).ok_or_else(|| ("memory", CallError::memory_full()))
     }
 
     pub(crate) fn refuse(&self, reason: &'static str, error: CallError, reply: ReplyTo) {
         counter!(REFUSED_TOTAL, "reason" => reason).increment(1);
-        let result = Err(error);
-        self.counters.call_ended(&result);
-        reply.send(result);
+        reply.end(Err(error), &self.counters);
     }
 
     /// Answers what `deliver` gave back. Never under a slot's lock: answering runs the host's wake-up.
@@ -151,7 +167,7 @@ impl Game {
             }
             let permit = self.admit(Charge::of(key.store.kind, &Request::Get)).map_err(|(_, error)| Err(error))?;
             let mut caller = CallPort::new(reply(), Arc::clone(slot), Arc::clone(&self.counters), permit);
-            caller.measure_with(self.meter(None));
+            caller.measure_with(self.meter(Metered::Read));
             let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
             if self.is_answered_by_owner(slot, state) {
                 caller.confirm_with(self, use_cache);
@@ -164,7 +180,7 @@ impl Game {
         match refused {
             Err(result) => {
                 // At hand, and charged all the same: past the cache.
-                if let Some(meter) = self.meter(None) {
+                if let Some(meter) = self.meter(Metered::Read) {
                     meter.ended(key, &result);
                 }
                 Some(result)
@@ -198,14 +214,15 @@ impl Game {
         self.ownership.as_ref().is_none_or(|ownership| use_cache && ownership.is_trusted(self.clock.now()))
     }
 
-    /// Reads what the store has now, whoever owns the key.
-    pub(crate) fn read_from_store(self: &Arc<Self>, key: &EntryKey, reply: ReplyTo) {
+    /// Reads what the store has now, whoever owns the key. `meter`: of the call that this is a part of.
+    pub(crate) fn read_from_store(self: &Arc<Self>, key: &EntryKey, reply: ReplyTo, meter: Option<Box<Meter>>) {
         let permit = match self.admit(Charge::of(key.store.kind, &Request::Get)) {
             Ok(permit) => permit,
             Err((reason, error)) => return self.refuse(reason, error, reply),
         };
         self.directory.with_slot(key, |slot, state| {
-            let caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), permit);
+            let mut caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), permit);
+            caller.go_on_measuring(meter);
             let deadline = self.clock.now() + self.config.call_deadline;
             self.board_flight(slot, state, deadline, caller, false);
         });

@@ -337,7 +337,13 @@ impl Game {
             let mut state = slot.lock();
             let activation = std::mem::replace(&mut state.activation, Activation::Removed);
             let flights = std::mem::take(&mut state.flights);
+            // The store forgets a key that was never written with its lease; nobody else would ever see to it.
+            let is_known = matches!(activation, Activation::Live(_)) || state.cached_at.is_some();
+            let unwritten = state.lease.filter(|_| is_known && state.durable.revision == 0);
             drop(state);
+            if let (Some(ownership), Some(fence)) = (&self.ownership, unwritten) {
+                ownership.give_back(slot.key.clone(), fence, false);
+            }
             self.directory.remove(&slot);
             if let Activation::Live(actor) = &activation {
                 actor.kill();

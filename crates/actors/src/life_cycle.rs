@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clawstore_core::GameId;
 use clawstore_core::backend::{BackendError, Deletion, Restoration, Snapshot};
 use clawstore_core::clock::Timestamp;
-use clawstore_core::limits::{GAME_RESTORE_DAYS, SWEEP_ROWS};
+use clawstore_core::limits::GAME_RESTORE_DAYS;
+use clawstore_core::{CallError, GameId};
 use tokio::time::Instant;
 
+use crate::activation::break_off;
 use crate::game::Game;
 use crate::process::Process;
 use crate::slot::Slot;
+use crate::sweeper::StepSize;
 
 /// How long a deletion waits for calls of the game that are on their way, and for leases that are being given back.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,6 +85,16 @@ pub enum LifeCycleError {
     /// Its days are not over.
     #[error("game {} can be restored for {} days after its deletion: nothing was purged", .0.game, GAME_RESTORE_DAYS)]
     StillKept(DeletedGame),
+    /// It was restored, or purged by somebody else, while it was being purged.
+    #[error(
+        "game {game} is not deleted any more, it was restored or purged by somebody else: {rows} rows were purged before"
+    )]
+    BrokenOff {
+        /// Which game.
+        game: GameId,
+        /// Rows that are gone.
+        rows: u64,
+    },
     /// The store could not do it.
     #[error("the store has failed: {0}")]
     Store(BackendError),
@@ -100,7 +112,7 @@ impl Process {
     /// # Errors
     /// If the store cannot do it.
     pub async fn take_snapshot(&self, game: GameId) -> Result<Snapshot, LifeCycleError> {
-        Ok(self.reader.backend().take_snapshot(game, self.clock.wall()).await?)
+        Ok(self.reader.backend().take_snapshot(game, self.clock.wall(), self.clock.is_simulated()).await?)
     }
 
     /// Games that are deleted and not purged.
@@ -118,15 +130,22 @@ impl Process {
     /// If it has open servers, is deleted already, has no data, or the store cannot do it.
     pub async fn delete_game(&self, id: GameId) -> Result<DeletedGame, LifeCycleError> {
         let _turn = self.life_cycle.lock().await;
+        // Before the store is asked: a game that is opened meanwhile refuses its first call already.
+        let was_deleted = self.note_deleted(id, true);
         let deleted = match self.open_game(id) {
             Some(game) => self.delete_open_game(&game).await,
             None => self.mark_deleted(id).await,
         };
         match &deleted {
-            Ok(_) => self.note_deleted(id, true),
-            // Whatever came of it is what the store says.
-            Err(LifeCycleError::Store(_)) => drop(self.read_deleted().await),
-            Err(_) => {}
+            Ok(_) | Err(LifeCycleError::AlreadyDeleted(_)) => {}
+            Err(LifeCycleError::Store(_)) => {
+                self.note_deleted(id, was_deleted);
+                // Whatever came of it is what the store says.
+                drop(self.read_deleted().await);
+            }
+            Err(_) => {
+                self.note_deleted(id, false);
+            }
         }
         self.tell_game(id);
         deleted
@@ -190,25 +209,33 @@ impl Process {
     /// anew. One that was broken off goes on where it was.
     ///
     /// # Errors
-    /// If the game is not deleted, is still kept (unless [`Purge::Now`]), or the store cannot do it.
+    /// If the game is not deleted or is restored meanwhile, is still kept (unless [`Purge::Now`]), or the store cannot do it.
     pub async fn purge_game(&self, id: GameId, when: Purge) -> Result<u64, LifeCycleError> {
-        let deleted = self.deleted_games().await?;
-        let deleted = deleted.into_iter().find(|deleted| deleted.game == id).ok_or(LifeCycleError::NotDeleted(id))?;
+        let deleted = self.find_deleted(id).await?.ok_or(LifeCycleError::NotDeleted(id))?;
         if when == Purge::WhenDue && self.clock.wall() < deleted.kept_until() {
             return Err(LifeCycleError::StillKept(deleted));
         }
-        let mut rows = 0;
+        let (mut rows, mut size) = (0, StepSize::default());
         loop {
-            // Between two steps others have their turn.
+            // Between two steps others have their turn: to restore the game, for instance. Another process may do so.
             let _turn = self.life_cycle.lock().await;
-            let step = self.reader.backend().purge_game(id, SWEEP_ROWS).await?;
-            rows += step as u64;
-            if step < SWEEP_ROWS {
-                self.note_deleted(id, false);
-                self.tell_game(id);
-                return Ok(rows);
+            if self.find_deleted(id).await? != Some(deleted) {
+                return Err(LifeCycleError::BrokenOff { game: id, rows });
+            }
+            let most = size.rows();
+            if let Some(step) = size.note(self.reader.backend().purge_game(id, most).await)? {
+                rows += step as u64;
+                if step < most {
+                    self.note_deleted(id, false);
+                    self.tell_game(id);
+                    return Ok(rows);
+                }
             }
         }
+    }
+
+    async fn find_deleted(&self, id: GameId) -> Result<Option<DeletedGame>, LifeCycleError> {
+        Ok(self.deleted_games().await?.into_iter().find(|deleted| deleted.game == id))
     }
 
     /// Asks the store which games are deleted, and tells those that are open.
@@ -221,28 +248,27 @@ impl Process {
     async fn read_deleted(&self) -> Result<(), BackendError> {
         let deleted: HashSet<_> =
             self.reader.backend().deleted_games().await?.into_iter().map(|(game, _)| game).collect();
-        let mut games = self.games.lock();
-        for (id, game) in &games.open {
-            game.set_deleted(deleted.contains(id));
-        }
-        games.deleted = deleted;
+        // A game that is opened from now on knows it by itself.
+        self.games.lock().deleted = deleted;
+        self.open_games().into_iter().for_each(|id| self.tell_game(id));
         Ok(())
     }
 
-    fn note_deleted(&self, id: GameId, is_deleted: bool) {
+    /// Says whether it was noted before.
+    fn note_deleted(&self, id: GameId, is_deleted: bool) -> bool {
         let deleted = &mut self.games.lock().deleted;
-        if is_deleted {
-            deleted.insert(id)
-        } else {
-            deleted.remove(&id)
-        };
+        if is_deleted { !deleted.insert(id) } else { deleted.remove(&id) }
     }
 
-    /// Tells a game, if it is open, whether it is deleted.
+    /// Tells a game, if it is open, whether it is deleted. In a turn of the caller's.
     fn tell_game(&self, id: GameId) {
-        let games = self.games.lock();
-        if let Some(game) = games.open.get(&id) {
-            game.set_deleted(games.deleted.contains(&id));
+        let (game, is_deleted) = {
+            let games = self.games.lock();
+            (games.open.get(&id).cloned(), games.deleted.contains(&id))
+        };
+        // Not under the lock: it answers calls.
+        if let Some(game) = game {
+            game.set_deleted(is_deleted);
         }
     }
 }
@@ -261,9 +287,14 @@ impl Game {
         had_leases
     }
 
-    /// From now on calls of this game fail, or do not.
+    /// From now on calls of this game fail, or do not. Those that wait for a lease fail too: there will be none.
     pub(crate) fn set_deleted(&self, is_deleted: bool) {
-        self.deleted.store(is_deleted, Ordering::Release);
+        if self.deleted.swap(is_deleted, Ordering::AcqRel) || !is_deleted {
+            return;
+        }
+        let mut slots = Vec::new();
+        self.directory.for_each(|slot| slots.push(Arc::clone(slot)));
+        slots.iter().for_each(|slot| break_off(slot, &CallError::deleted()));
     }
 
     /// Its data is marked as deleted.

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use clawstore_core::backend::{Backend, BackendError, Kept, KeyItem, KeyPlace, SortedItem, SortedQuery, VersionQuery};
+use clawstore_core::backend::{
+    Backend, BackendError, BackendErrorKind, Kept, KeyItem, KeyPlace, SortedItem, SortedQuery, VersionQuery,
+};
 use clawstore_core::budget::Charge;
 use clawstore_core::clock::Timestamp;
 use clawstore_core::entry::VersionId;
@@ -17,11 +19,13 @@ use clawstore_core::{CallError, Entry, EntryKey, StoreId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::admission::Permit;
+use crate::admission::{Ceiling, Permit};
 use crate::call_port::ReplyTo;
 use crate::client::timeout_at;
 use crate::game::{Counters, Game};
-use crate::rates::Meter;
+use crate::rates::{Meter, Metered};
+
+const LATE: &str = "The store did not answer in time.";
 
 impl Game {
     /// Looks, from a Rust task.
@@ -43,7 +47,7 @@ impl Game {
         self.take_room(Some(key), &Charge::of(key.store.kind, &Request::RemoveVersion(id)))?;
         let (reply, answer) = oneshot::channel();
         let writer = Writer { vm: self.new_vm(), op: 0 };
-        self.start_remove_version(key, writer, self.clock.wall(), id, ReplyTo::Task(reply));
+        self.start_remove_version(Ceiling::Holds, key, writer, self.clock.wall(), id, ReplyTo::Task(reply));
         answer.await.unwrap_or_else(|_| Err(CallError::internal()))
     }
 
@@ -53,12 +57,12 @@ impl Game {
             Ok(permit) => permit,
             Err((reason, error)) => return self.refuse(reason, error, reply),
         };
-        let meter = look.key().cloned().zip(self.meter(None));
-        let mut port = LookPort::new(reply, Arc::clone(&self.counters), Some(permit));
+        let meter = look.key().cloned().zip(self.meter(Metered::Read));
+        let mut port = LookPort::new(reply, Arc::clone(&self.counters), Some(permit), CallError::abandoned());
         port.meter = meter;
         let game = Arc::clone(self);
         self.runtime.spawn(async move {
-            let late = || Err(CallError::unavailable("The store did not answer in time."));
+            let late = || Err(CallError::unavailable(LATE));
             let result = timeout_at(Instant::now() + game.config.call_deadline, game.ask(look)).await;
             port.answer(result.unwrap_or_else(late));
         });
@@ -68,6 +72,7 @@ impl Game {
     /// `reply`.
     pub(crate) fn start_remove_version(
         self: &Arc<Self>,
+        ceiling: Ceiling,
         key: &EntryKey,
         writer: Writer,
         at: Timestamp,
@@ -75,20 +80,28 @@ impl Game {
         reply: ReplyTo,
     ) {
         let (in_order, erased) = oneshot::channel();
-        self.submit(key, writer, at, Request::RemoveVersion(id), ReplyTo::Task(in_order));
-        let port = LookPort::new(reply, Arc::clone(&self.counters), None);
+        self.submit_within(ceiling, key, writer, at, Request::RemoveVersion(id), ReplyTo::Stage(in_order));
+        let lost = CallError::unknown("The server that made the request has closed.");
+        let port = LookPort::new(reply, Arc::clone(&self.counters), None, lost);
         let (game, key) = (Arc::clone(self), key.clone());
         self.runtime.spawn(async move {
             let until = Instant::now() + game.config.call_deadline;
-            let removed = async {
-                erased.await.unwrap_or_else(|_| Err(CallError::internal()))?;
-                game.reader.backend().remove_version(key, id).await.map_err(CallError::unavailable)?;
-                Ok(Reply::Nothing)
+            // It has a deadline of its own, and knows what became of it.
+            let result = match erased.await.unwrap_or_else(|_| Err(CallError::internal())) {
+                Ok(_) => game.delete_version(key, id, until).await,
+                refused => refused,
             };
-            // It may be repeated, whatever became of it.
-            let late = || Err(CallError::unknown("The store did not answer in time."));
-            port.answer(timeout_at(until, removed).await.unwrap_or_else(late));
+            port.answer(result);
         });
+    }
+
+    /// The second stage. What fails here may have been done: if the version is the stored one, by the first stage.
+    async fn delete_version(&self, key: EntryKey, id: VersionId, until: Instant) -> CallResult {
+        let deleted = timeout_at(until, self.reader.backend().remove_version(key, id)).await;
+        match deleted.unwrap_or_else(|| Err(BackendError::new(BackendErrorKind::Unknown, LATE))) {
+            Ok(()) => Ok(Reply::Nothing),
+            Err(error) => Err(CallError::unknown(error)),
+        }
     }
 
     async fn ask(&self, look: Look) -> CallResult {
@@ -135,11 +148,7 @@ fn found(entry: Option<Entry>) -> Reply {
     Reply::Entry(Arc::new(entry.unwrap_or_default()))
 }
 
-async fn list_keys(
-    backend: &dyn Backend,
-    list: KeyList,
-    kept: Kept,
-) -> Result<Page<KeyItem, KeyPlace>, BackendError> {
+async fn list_keys(backend: &dyn Backend, list: KeyList, kept: Kept) -> Result<Page<KeyItem, KeyPlace>, BackendError> {
     let mut page = KeyPage::new(list, kept);
     while let Some(range) = page.question() {
         page.take(backend.list_keys(range).await?);
@@ -166,12 +175,14 @@ struct LookPort {
     permit: Option<Permit>,
     /// Counts what a look at a key brings.
     meter: Option<(EntryKey, Meter)>,
+    /// The answer if there comes none.
+    lost: CallError,
 }
 
 impl LookPort {
-    fn new(reply: ReplyTo, counters: Arc<Counters>, permit: Option<Permit>) -> Self {
+    fn new(reply: ReplyTo, counters: Arc<Counters>, permit: Option<Permit>, lost: CallError) -> Self {
         counters.call_opened();
-        Self { reply: Some(reply), counters, permit, meter: None }
+        Self { reply: Some(reply), counters, permit, meter: None, lost }
     }
 
     fn answer(mut self, result: CallResult) {
@@ -180,18 +191,17 @@ impl LookPort {
 
     fn end(&mut self, result: CallResult) {
         if let Some(reply) = self.reply.take() {
-            self.counters.call_ended(&result);
             if let Some((key, meter)) = &self.meter {
                 meter.ended(key, &result);
             }
-            reply.send(result);
+            reply.end(result, &self.counters);
         }
     }
 }
 
 impl Drop for LookPort {
     fn drop(&mut self) {
-        self.end(Err(CallError::abandoned()));
+        self.end(Err(self.lost.clone()));
         // A drain that finds nothing open finds every permit given back.
         drop(self.permit.take());
         self.counters.call_settled();

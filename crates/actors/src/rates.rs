@@ -5,9 +5,10 @@
 //! and what waits there (`lua-bindings`), memory permits (`admission`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clawstore_core::budget::{Charge, GameRates, Room};
-use clawstore_core::clock::Clock;
+use clawstore_core::clock::{Clock, Timestamp};
 use clawstore_core::limits::Limits;
 use clawstore_core::ops::{CallResult, Reply};
 use clawstore_core::{CallError, Entry, EntryKey};
@@ -19,10 +20,9 @@ use crate::metric_definitions::REFUSED_TOTAL;
 use crate::server::Server;
 use crate::shares::SHARE_LOOK_EVERY;
 
-/// See the module.
+/// See the module. It goes by time that nobody sets back ([`Clock::steady`]).
 #[derive(Debug)]
 pub(crate) struct Rates {
-    /// Simulated time is its wall time.
     clock: Arc<dyn Clock>,
     counts: Mutex<GameRates>,
 }
@@ -31,25 +31,37 @@ impl Rates {
     pub(crate) fn new(clock: Arc<dyn Clock>, limits: Limits) -> Arc<Self> {
         Arc::new(Self { clock, counts: Mutex::new(GameRates::new(limits)) })
     }
+
+    fn now(&self) -> Timestamp {
+        self.clock.steady()
+    }
 }
 
-/// Counts what a call on a key has read, and an update has written beyond what it brought.
+/// What of a call is counted when it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metered {
+    /// What it has read.
+    Read,
+    /// Also what it has written: of an update, nothing of that was counted when it came.
+    ReadAndWritten,
+}
+
+/// Counts what a call on a key has read, and what an update has written.
 #[derive(Debug)]
 pub(crate) struct Meter {
     rates: Arc<Rates>,
-    /// Of an update: bytes that were counted when it was admitted.
-    written: Option<usize>,
+    counts: Metered,
 }
 
 impl Meter {
     /// The call has ended.
     pub(crate) fn ended(&self, key: &EntryKey, result: &CallResult) {
         let Ok(Reply::Entry(entry)) = result else { return };
-        let (now, bytes) = (self.rates.clock.wall(), bytes_of(entry));
+        let (now, bytes) = (self.rates.now(), bytes_of(entry));
         let mut counts = self.rates.counts.lock();
         counts.has_read(now, key, bytes);
-        if let Some(known) = self.written {
-            counts.has_updated(now, key, bytes, known);
+        if self.counts == Metered::ReadAndWritten {
+            counts.has_updated(now, key, bytes);
         }
     }
 }
@@ -68,7 +80,7 @@ impl Game {
             Limits::Roblox | Limits::RobloxClassic => {}
         }
         let users = self.player_counts.sum();
-        let room = self.rates.counts.lock().admit(self.rates.clock.wall(), users, key, charge);
+        let room = self.rates.counts.lock().admit(self.rates.now(), users, key, charge);
         if let Room::Refused(_) = room {
             counter!(REFUSED_TOTAL, "reason" => "rate").increment(1);
         }
@@ -88,10 +100,10 @@ impl Game {
         }
     }
 
-    /// Counts what a call brings, if bytes are counted. `written`: of an update, what it is known to write.
-    pub(crate) fn meter(&self, written: Option<usize>) -> Option<Meter> {
+    /// Counts what a call brings, if bytes are counted.
+    pub(crate) fn meter(&self, counts: Metered) -> Option<Meter> {
         let is_counted = self.config.limits == Limits::Roblox;
-        is_counted.then(|| Meter { rates: Arc::clone(&self.rates), written })
+        is_counted.then(|| Meter { rates: Arc::clone(&self.rates), counts })
     }
 }
 
@@ -106,5 +118,15 @@ impl Server {
     /// Which rates hold.
     pub fn limits(&self) -> Limits {
         self.game().config.limits
+    }
+
+    /// What calls of this server that wait for room may hold in memory: as much as those of its game that are on their way.
+    pub fn pending_bytes_max(&self) -> usize {
+        self.game().config.pending_bytes_per_game
+    }
+
+    /// Within what time a call is answered.
+    pub fn call_deadline(&self) -> Duration {
+        self.game().config.call_deadline
     }
 }

@@ -13,6 +13,7 @@ use clawstore_core::memory_store::MemoryCall;
 use clawstore_core::ops::{CallResult, Look, Reply, Request};
 use clawstore_core::{CallError, EntryKey, GameId};
 
+use crate::admission::Ceiling;
 use crate::call_port::ReplyTo;
 use crate::game::Game;
 use crate::inbox::{Inbox, VmEvent};
@@ -91,6 +92,11 @@ impl Server {
         self.game.clock.now()
     }
 
+    /// What rates and waits go by ([`Clock::steady`](clawstore_core::clock::Clock::steady)).
+    pub fn steady(&self) -> Timestamp {
+        self.game.clock.steady()
+    }
+
     /// The number of the VM's next call.
     pub fn next_writer(&self) -> Writer {
         Writer { vm: self.vm, op: self.next_op.fetch_add(1, Ordering::Relaxed) }
@@ -118,7 +124,26 @@ impl Server {
 
     /// `RemoveVersionAsync`; its end arrives in the inbox, a refusal too. Never blocks.
     pub fn remove_version(&self, key: &EntryKey, writer: Writer, at: Timestamp, id: VersionId) {
-        self.game.start_remove_version(key, writer, at, id, ReplyTo::Vm(Arc::clone(&self.inbox), writer.op));
+        self.game.start_remove_version(
+            Ceiling::Holds,
+            key,
+            writer,
+            at,
+            id,
+            ReplyTo::Vm(Arc::clone(&self.inbox), writer.op),
+        );
+    }
+
+    /// Submits a write that a VM has accepted and that has waited until the VM goes. Memory permits are taken for it also
+    /// beyond their ceilings; nobody waits for its end. Never blocks.
+    pub fn write_at_end(&self, key: &EntryKey, writer: Writer, request: Request) {
+        let (at, reply) = (self.wall(), ReplyTo::Vm(Arc::clone(&self.inbox), writer.op));
+        match request {
+            Request::RemoveVersion(id) => {
+                self.game.start_remove_version(Ceiling::Passed, key, writer, at, id, reply);
+            }
+            request => self.game.submit_within(Ceiling::Passed, key, writer, at, request, reply),
+        }
     }
 
     /// Makes a call on a memory store; its end arrives in the inbox under the number that is returned, never at once, so that a

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use clawstore_core::backend::{
     Backend, BackendError, BackendErrorKind, Beat, BeatAnswer, Fence, HoldLeases, Incarnation, LeaseAnswer,
@@ -16,7 +17,7 @@ use clawstore_core::clock::{Clock, Moment};
 use clawstore_core::entropy::Entropy;
 use clawstore_core::key_machine::Input;
 use clawstore_core::lease::{LeaseEffect, Leases};
-use clawstore_core::limits::HOLD_MIN;
+use clawstore_core::limits::{HOLD_MIN, LEASES_PER_CALL_MAX};
 use clawstore_core::{Entry, EntryKey, GameId};
 use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -30,6 +31,9 @@ use crate::metric_definitions::{ACQUISITIONS_TOTAL, HAND_OVERS_TOTAL, INCARNATIO
 use crate::ownership::{Grant, Ownership, Standing, nanos};
 use crate::process::StartError;
 use crate::slot::{Activation, Slot};
+
+/// How long leaving is put off for leases that are still to be given back: half of what a process waits for it.
+const GIVE_BACK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A key that is asked for, and the activation that waits for it.
 #[derive(Debug)]
@@ -276,14 +280,15 @@ impl SessionLockActor {
     /// From now on nothing is answered or asked for any more.
     fn leave(&self, state: &mut SessionState, left: Option<oneshot::Sender<()>>) {
         state.has_left = true;
-        let (backend, me) = (Arc::clone(&self.backend), state.leases.me());
+        let (backend, me, releasing) = (Arc::clone(&self.backend), state.leases.me(), state.leases.releasing());
         self.standing.incarnation.store(0, Ordering::Release);
         #[expect(clippy::disallowed_methods, reason = "once, at the end; whoever waits for it has a deadline")]
         tokio::spawn(async move {
-            if let (Some(me), Ok(leases)) = (me, leases_of(&*backend))
-                && let Err(error) = leases.leave(me).await
-            {
-                tracing::warn!(target: TRACE_LEASES, %error, "leases stay until this process is taken for dead");
+            if let (Some(me), Ok(leases)) = (me, leases_of(&*backend)) {
+                give_back(leases, releasing).await;
+                if let Err(error) = leases.leave(me).await {
+                    tracing::warn!(target: TRACE_LEASES, %error, "leases stay until this process is taken for dead");
+                }
             }
             // Whoever waits for it may have had enough.
             let _ = left.map(|left| left.send(()));
@@ -301,6 +306,19 @@ impl SessionLockActor {
             me.send_after(at.since(now), move || SessionMsg::Tick(at));
         }
     }
+}
+
+/// Gives leases back that are not given back yet, among them those of keys that were never written, which the store forgets. What
+/// is not given back in time ends with the incarnation: leaving must not wait for it.
+#[expect(clippy::disallowed_methods, reason = "whoever waits for the end has a deadline, and the leaving comes first")]
+async fn give_back(leases: &dyn HoldLeases, releasing: Vec<LeaseRequest>) {
+    let all = async {
+        for some in releasing.chunks(LEASES_PER_CALL_MAX) {
+            leases.release(some.to_vec()).await?;
+        }
+        Ok::<_, BackendError>(())
+    };
+    let _ = tokio::time::timeout(GIVE_BACK_PATIENCE, all).await;
 }
 
 /// Makes the call that an effect asks for.

@@ -2,6 +2,7 @@
 //! answers, or for the backend's signals.
 
 mod answers;
+mod deletions;
 mod faults;
 mod life_cycle;
 mod looks;

@@ -211,13 +211,14 @@ impl DataStore {
     /// ```
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// If prefix or key has a NUL, or the store cannot be read.
     pub async fn keys(
         &self,
         prefix: &str,
         after: Option<&str>,
         size: usize,
     ) -> Result<Page<Arc<str>, Arc<str>>, StoreError> {
+        check_texts([prefix, after.unwrap_or_default()])?;
         let place = |key: &str| KeyPlace { scope: self.store.scope.as_ref().into(), key: key.into() };
         let list = KeyList {
             store: Arc::clone(&self.store),
@@ -253,6 +254,14 @@ impl DataStore {
             Reply::Versions(versions) => Ok(versions),
             _ => Err(CallError::internal().into()),
         }
+    }
+}
+
+/// Checks texts that stand for places in a list: not every database takes a NUL, and no name has one.
+pub(crate) fn check_texts<const N: usize>(texts: [&str; N]) -> Result<(), CallError> {
+    match texts.iter().find(|text| text.contains('\0')) {
+        Some(text) => Err(CallError::argument(format_args!("{text:?} can't contain a NUL character"))),
+        None => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use clawstore_core::{CallError, GameId, StoreId, StoreKind};
 use clawstore_lua::Cache;
 use tokio::task::JoinHandle;
 
-use crate::data_store::{DataStore, Key, StoreError};
+use crate::data_store::{DataStore, Key, StoreError, check_texts};
 use crate::ordered_data_store::OrderedDataStore;
 use crate::server::{Server, ServerOptions};
 
@@ -102,13 +102,14 @@ impl Game {
     /// `ListDataStoresAsync`: the standard stores whose name begins with `prefix`, in byte order, behind the name `after`.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// If prefix or name has a NUL, or the store cannot be read.
     pub async fn stores(
         &self,
         prefix: &str,
         after: Option<&str>,
         size: usize,
     ) -> Result<Page<StoreInfo, Arc<str>>, StoreError> {
+        check_texts([prefix, after.unwrap_or_default()])?;
         let size = size.clamp(1, STORES_PAGE_MAX);
         let list = StoreList { game: self.id(), prefix: prefix.into(), after: after.map(Into::into), size };
         match self.inner.look(Look::Stores(list)).await? {

@@ -54,7 +54,9 @@ pub mod compat;
 pub mod import;
 
 pub use builder::{Builder, OpenError};
-pub use clawstore_actors::{DeletedGame, DrainReport, GameStats, LifeCycleError, Purge, SystemClock, metric_definitions};
+pub use clawstore_actors::{
+    DeletedGame, DrainReport, GameStats, LifeCycleError, Purge, SystemClock, metric_definitions,
+};
 pub use clawstore_core::backend::Snapshot;
 pub use clawstore_core::entry::VersionId;
 pub use clawstore_core::error::Throttle;

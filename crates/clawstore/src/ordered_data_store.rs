@@ -11,7 +11,7 @@ use clawstore_core::limits::BATCH_GET_KEYS_MAX;
 use clawstore_core::ops::{Increment, Look, Reply, Request, Set};
 use clawstore_core::{CallError, EntryKey, StoreId, StoreKind, Value, ordered};
 
-use crate::data_store::StoreError;
+use crate::data_store::{StoreError, check_texts};
 
 /// A key with its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl OrderedDataStore {
     /// number by key in byte order; descending is exactly the reverse. Goes on behind `after`, the last of the page before.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// If the key of `after` has a NUL, or the store cannot be read.
     pub async fn sorted(
         &self,
         ascending: bool,
@@ -81,6 +81,7 @@ impl OrderedDataStore {
         after: Option<&Ranked>,
         limit: usize,
     ) -> Result<Vec<Ranked>, StoreError> {
+        check_texts([after.map_or("", |last| &*last.key)])?;
         let (store, (min, max)) = (Arc::clone(&self.store), range.into_inner());
         let after = after.map(|last| (last.number, Arc::clone(&last.key)));
         let query = SortedQuery { store, ascending, min, max, after, limit };

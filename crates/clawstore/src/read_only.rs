@@ -20,7 +20,7 @@ use clawstore_postgres::{PgBackend, PgSettings};
 use clawstore_sqlite::SqliteReader;
 
 use crate::builder::OpenError;
-use crate::data_store::StoreError;
+use crate::data_store::{StoreError, check_texts};
 use crate::database::Database;
 use crate::runtime::{Running, Runtime};
 
@@ -52,7 +52,7 @@ pub struct GameSize {
     pub keys: u64,
 }
 
-/// Keys that are counted at a time.
+/// Keys that are asked for at a time, however few of them are live.
 const KEYS_AT_ONCE: usize = 1_000;
 
 /// Read-only access to a database, also while servers write it.
@@ -125,25 +125,22 @@ impl ReadOnly {
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
         let store = store_id(game, store, scope)?;
+        check_texts([after.unwrap_or_default()])?;
         let (mut live, mut after) = (Vec::new(), Some(after.unwrap_or_default().to_owned()));
         while let Some(last) = after.take().filter(|_| live.len() < limit) {
-            let (keys, next) = self.live_keys(&store, &last, limit - live.len()).await?;
+            let (keys, next) = self.live_keys(&store, &last).await?;
             live.extend(keys);
             after = next;
         }
+        live.truncate(limit);
         Ok(live)
     }
 
-    /// Those of the next `limit` keys that are live, and behind what to go on, unless they are the last ones.
-    async fn live_keys(
-        &self,
-        store: &Arc<StoreId>,
-        after: &str,
-        limit: usize,
-    ) -> Result<(Vec<String>, Option<String>), StoreError> {
-        let range = KeyRange::of_scope(Arc::clone(store), after, Kept::default(), limit);
+    /// Those of the next [`KEYS_AT_ONCE`] keys that are live, and behind what to go on, unless they are the last ones.
+    async fn live_keys(&self, store: &Arc<StoreId>, after: &str) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let range = KeyRange::of_scope(Arc::clone(store), after, Kept::default(), KEYS_AT_ONCE);
         let keys = self.look(move |source| async move { source.list_keys(range).await }).await?;
-        let next = keys.last().filter(|_| keys.len() == limit).map(|item| item.place.key.to_string());
+        let next = keys.last().filter(|_| keys.len() == KEYS_AT_ONCE).map(|item| item.place.key.to_string());
         let live = keys.iter().filter(|item| !item.is_deleted).map(|item| item.place.key.to_string());
         Ok((live.collect(), next))
     }
@@ -171,7 +168,7 @@ impl ReadOnly {
         for scope in &scopes {
             let mut after = Some(String::new());
             while let Some(last) = after {
-                let (keys, next) = self.live_keys(scope, &last, KEYS_AT_ONCE).await?;
+                let (keys, next) = self.live_keys(scope, &last).await?;
                 size.keys += keys.len() as u64;
                 after = next;
             }
@@ -207,4 +204,41 @@ fn store_id(game: GameId, store: &str, scope: &str) -> Result<Arc<StoreId>, Stor
         return Ok(Arc::new(StoreId::global(game)));
     }
     Ok(Arc::new(StoreId::new(game, StoreKind::Standard, store.as_bytes(), scope.as_bytes())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use clawstore_core::Value;
+    use clawstore_core::backend::ManageGames;
+    use clawstore_testkit::{GatedBackend, MemoryBackend};
+
+    use super::*;
+
+    impl Look for GatedBackend {
+        fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>> {
+            ManageGames::deleted_games(self)
+        }
+    }
+
+    #[test]
+    fn removed_keys_are_passed_over_many_at_a_time() {
+        let (game, memory) = (GameId::Number(7), MemoryBackend::new());
+        let store = store_id(game, "Saves", "global").expect("legal");
+        for n in 0..2_504 {
+            let value = (n >= 2_500).then(|| Value::integer(n));
+            let key = EntryKey::new(&store, format!("k{n:04}").as_bytes()).expect("legal");
+            memory.overwrite(&key, Entry { revision: 1, value, ..Entry::default() });
+        }
+        let gate = Arc::new(GatedBackend::new(Arc::new(memory)));
+        let runtime = Running::start(Runtime::Own { workers: 1 }).expect("a runtime");
+        let reader = ReadOnly { source: Arc::clone(&gate) as Arc<dyn Look>, runtime };
+        let test = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let keys = |after, limit| test.block_on(reader.keys(game, "Saves", "global", after, limit));
+        assert_eq!(keys(None, 2).expect("a list"), ["k2500", "k2501"]);
+        assert_eq!(*gate.reads_started().borrow(), 3);
+        assert_eq!(keys(Some("k2501"), 2).expect("a list"), ["k2502", "k2503"]);
+        assert_eq!(keys(Some("k2501"), 9).expect("a list").len(), 2);
+        assert!(keys(None, 0).expect("a list").is_empty());
+        assert!(matches!(keys(Some("a\0"), 1), Err(StoreError::Call(_))));
+    }
 }

@@ -248,3 +248,26 @@ fn ordered_stores_are_exact_and_apart_from_the_others() {
         assert_eq!(scores.sorted(true, 8..=9, None, 2).await.unwrap(), []);
     });
 }
+
+#[test]
+fn a_nul_is_refused_wherever_a_text_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let game = store.game(GameId::Number(1)).unwrap();
+    let (saves, scores) = (game.data_store("Saves").unwrap(), game.ordered_data_store("Scores").unwrap());
+    let last = Ranked { key: "a\0b".into(), number: 1 };
+    block_on(async {
+        for (prefix, after) in [("a\0", None), ("", Some("a\0"))] {
+            let errors =
+                [saves.keys(prefix, after, 10).await.err(), game.stores(prefix, after, 10).await.map(drop).err()];
+            for error in errors {
+                let error = error.expect("no name has it").to_string();
+                assert_eq!(error, r#""a\0" can't contain a NUL character"#);
+            }
+        }
+        let error = scores.sorted(true, 0..=9, Some(&last), 10).await.expect_err("no key has it").to_string();
+        assert_eq!(error, r#""a\0b" can't contain a NUL character"#);
+        assert!(saves.key("a\0").is_err() && game.data_store("a\0").is_err());
+    });
+    store.shutdown(PATIENCE);
+}

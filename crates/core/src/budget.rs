@@ -1,12 +1,13 @@
 //! What a call costs, and which calls may start now (spec §6).
 //!
 //! Owns: which request types a call counts against (spec §6.3) and how many bytes of memory it holds until it is settled; the
-//! budgets of one server and its four queues (`server_budgets`, `queues`); what all servers of a game share (`game_rates`);
+//! budgets of one server and its four queues (`server_budgets`, `queues`, `lines`); what all servers of a game share (`game_rates`);
 //! the errors of what is dropped (`throttle`). Does not own: the calls that wait, and starting them (`lua-bindings`), the
 //! permits (`actors/admission`).
 
 mod bucket;
 mod game_rates;
+mod lines;
 mod queues;
 mod request_type;
 mod server_budgets;

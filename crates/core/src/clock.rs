@@ -109,6 +109,18 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn wall(&self) -> Timestamp;
     /// Elapsed time, for deadlines and cache ages.
     fn now(&self) -> Moment;
+    /// Whether its wall time is made up, so that it may be far from a database's. Default: it is the world's.
+    fn is_simulated(&self) -> bool {
+        false
+    }
+    /// What rates and waits go by: simulated time where there is some, else time since the start of the process, which
+    /// nobody sets back.
+    fn steady(&self) -> Timestamp {
+        match self.is_simulated() {
+            true => self.wall(),
+            false => Timestamp::default().later(self.now().since(Moment::default())),
+        }
+    }
 }
 
 #[cfg(test)]

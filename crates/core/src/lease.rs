@@ -182,6 +182,11 @@ impl Leases {
         ))
     }
 
+    /// Leases to be given back, those on their way included.
+    pub fn releasing(&self) -> Vec<LeaseRequest> {
+        self.releasing.iter().map(|(key, release)| LeaseRequest { key: key.clone(), fence: release.fence }).collect()
+    }
+
     /// The answer to `Release`. A lease whose release is not known to be done is given back again: its fence tells whether
     /// it still is one.
     pub fn released(&mut self, now: Moment, leases: &[LeaseRequest], result: Result<(), BackendError>) {

@@ -234,3 +234,18 @@ const _: () =
     assert!(TURN_MAX.as_millis() * 10 < CALL_DEADLINE.as_millis(), "a turn never costs others their deadline");
 // `decisions.md` 14: no per-key count below 4,096 may be the limit.
 const _: () = assert!(PENDING_BYTES_PER_GAME / CALL_OVERHEAD_BYTES > 4_096);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_have_the_names_of_the_settings() {
+        let names = ["off", "fair", "roblox", "roblox-2026-08", "roblox-classic", "Roblox", ""];
+        let known = [Limits::Off, Limits::Fair, Limits::Roblox, Limits::Roblox, Limits::RobloxClassic].map(Some);
+        assert_eq!(names.map(Limits::named)[..5], known);
+        assert_eq!(names.map(Limits::named)[5..], [None, None]);
+        assert!(names[..5].iter().all(|name| Limits::NAMES.contains(&format!("`{name}`"))));
+        assert_eq!(Limits::default(), Limits::Fair);
+    }
+}

@@ -126,6 +126,22 @@ mod tests {
     }
 
     #[test]
+    fn live_entries_of_ordered_stores_are_sorted_by_their_number() {
+        use crate::entry_key::{GameId, StoreId};
+        let number = |kind, json: Option<&str>| {
+            let store = StoreId::new(GameId::Number(1), kind, b"Scores", b"global").expect("legal");
+            let key = EntryKey::new(&std::sync::Arc::new(store), b"k").expect("legal");
+            let value = json.map(|json| Value::new(json.to_owned()).expect("short"));
+            sort_number(&key, &Entry { revision: 1, value, ..Entry::default() })
+        };
+        assert_eq!(number(StoreKind::Ordered, Some("-7")), Some(-7));
+        assert_eq!(number(StoreKind::Ordered, Some(r#"{"score":2.5}"#)), Some(2));
+        assert_eq!(number(StoreKind::Ordered, Some("\"7\"")), None, "what is stored and no number is not listed");
+        assert_eq!(number(StoreKind::Ordered, None), None);
+        assert_eq!(number(StoreKind::Standard, Some("7")), None);
+    }
+
+    #[test]
     fn attributes_are_refused_by_name() {
         let check = |user_ids: &[i64], metadata: &'static str| {
             let attributes = Attributes { user_ids: user_ids.to_vec(), metadata: metadata.into() };

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::backend::{Kept, StoreCutoff, Sweep};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::entry::Entry;
 use crate::entry_key::{GameId, StoreId, StoreKind};
 use crate::limits::{HISTORY_DAYS_MAX, SWEEP_ROWS};
@@ -84,8 +84,9 @@ impl Versioning {
         Kept { versions_since: since, tombstones_since: since }
     }
 
-    /// What may be deleted at `now`, in the stores of these games.
-    pub fn sweep(&self, games: &[GameId], now: Timestamp) -> Sweep {
+    /// What may be deleted now, in the stores of these games.
+    pub fn sweep(&self, games: &[GameId], clock: &dyn Clock) -> Sweep {
+        let now = clock.wall();
         let cutoff = |game: &GameId, store: &str, history: &History| StoreCutoff {
             game: *game,
             store: store.into(),
@@ -96,6 +97,7 @@ impl Versioning {
             kept_since: now.days_before(HISTORY_DAYS_MAX),
             shorter: games.iter().flat_map(of_game).collect(),
             rows: SWEEP_ROWS,
+            is_simulated: clock.is_simulated(),
         }
     }
 }
@@ -103,8 +105,26 @@ impl Versioning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::clock::{Moment, Timestamp};
     use crate::value::Value;
+
+    /// The 40th day of a simulation.
+    #[derive(Debug)]
+    struct Day40;
+
+    impl Clock for Day40 {
+        fn wall(&self) -> Timestamp {
+            Timestamp::from_unix_ms(40 * 86_400_000)
+        }
+
+        fn now(&self) -> Moment {
+            Moment::default()
+        }
+
+        fn is_simulated(&self) -> bool {
+            true
+        }
+    }
 
     fn entry(revision: u64, minute: u64, value: Option<i64>) -> Entry {
         let updated = Timestamp::from_unix_ms(minute * 60_000);
@@ -134,11 +154,11 @@ mod tests {
         assert_eq!((short.versions_since, short.tombstones_since), (day(33), day(10)));
         assert_eq!((long.versions_since, long.tombstones_since), (day(10), day(10)));
         assert_eq!(versioning.kept_tombstones(day(40)), long);
-        let sweep = versioning.sweep(&[GameId::Number(1), GameId::Number(2)], day(40));
+        let sweep = versioning.sweep(&[GameId::Number(1), GameId::Number(2)], &Day40);
         let cutoffs: Vec<_> = sweep.shorter.iter().map(|cutoff| (cutoff.game.number(), &*cutoff.store)).collect();
         assert_eq!(cutoffs, [(1, "Coins"), (2, "Coins")]);
         assert!(sweep.shorter.iter().all(|cutoff| cutoff.kept_since == day(33)));
-        assert_eq!((sweep.kept_since, sweep.rows), (day(10), SWEEP_ROWS));
+        assert_eq!((sweep.kept_since, sweep.rows, sweep.is_simulated), (day(10), SWEEP_ROWS, true));
         assert_eq!(versioning.of(&store("Other")), History::default());
         assert_eq!(Versioning::all(Retention::EveryWrite).of(&store("Other")).retention, Retention::EveryWrite);
     }

@@ -45,10 +45,18 @@ struct Unanswered<H> {
 struct KeyView<H> {
     /// What the next call will find; `None` while the key's state is not known here.
     head: Option<Head>,
+    /// Plain writes before the first of `calls`: how many, for none of them runs again.
+    before: usize,
     calls: VecDeque<Unanswered<H>>,
 }
 
-/// The unanswered updates of one VM, with the plain writes that follow them.
+impl<H> Default for KeyView<H> {
+    fn default() -> Self {
+        Self { head: None, before: 0, calls: VecDeque::new() }
+    }
+}
+
+/// The unanswered updates of one VM, with the plain writes that follow them, and how many went before.
 #[derive(Debug)]
 pub struct VmQueue<H> {
     keys: HashMap<EntryKey, KeyView<H>, FixedState>,
@@ -62,7 +70,7 @@ impl<H> Default for VmQueue<H> {
 
 impl<H> VmQueue<H> {
     /// The head that the VM's next call on `key` will find, if it can be told: `published` is asked when the VM has
-    /// nothing unanswered there.
+    /// nothing unanswered there. It may lack a write that is on its way, on which a transform could fail for good.
     pub fn foresee(&self, key: &EntryKey, published: impl FnOnce() -> Option<Head>) -> Option<Head> {
         match self.keys.get(key) {
             Some(view) => view.head.clone(),
@@ -70,13 +78,15 @@ impl<H> VmQueue<H> {
         }
     }
 
-    /// Notes a plain write that is submitted now, if updates before it may have to run again. Without such, nothing is
-    /// kept: the published head shows the write within microseconds, and an update that is quicker runs again.
+    /// Notes a plain write that is submitted now. It is kept if updates before it may have to run again, else counted.
     pub fn push_plain(&mut self, key: &EntryKey, writer: Writer, at: Timestamp, request: &Request) {
-        if let Some(view) = self.keys.get_mut(key) {
-            view.head = view.head.take().map(|head| head.after(key.store.kind, writer, request, at).unwrap_or(head));
-            view.calls.push_back(Unanswered { writer, at, call: Call::Plain(request.clone()) });
+        let view = self.keys.entry(key.clone()).or_default();
+        if view.calls.is_empty() {
+            view.before += 1;
+            return;
         }
+        view.head = view.head.take().map(|head| head.after(key.store.kind, writer, request, at).unwrap_or(head));
+        view.calls.push_back(Unanswered { writer, at, call: Call::Plain(request.clone()) });
     }
 
     /// Notes an update that is submitted now; `update` is what its transform made of the foreseen head.
@@ -90,25 +100,24 @@ impl<H> VmQueue<H> {
         found: Option<Head>,
     ) {
         let head = found.map(|head| after_update(key.store.kind, &head, writer, at, update.clone()));
-        let call = Unanswered { writer, at, call: Call::Update(handle) };
-        match self.keys.get_mut(key) {
-            Some(view) => {
-                view.head = head;
-                view.calls.push_back(call);
-            }
-            None => {
-                self.keys.insert(key.clone(), KeyView { head, calls: VecDeque::from([call]) });
-            }
-        }
+        let view = self.keys.entry(key.clone()).or_default();
+        view.head = head;
+        view.calls.push_back(Unanswered { writer, at, call: Call::Update(handle) });
     }
 
-    /// A call has been answered. Gives back its transform, if it had one.
+    /// A call that was pushed has been answered. Gives back its transform, if it had one.
     pub fn answered(&mut self, key: &EntryKey, op: u64) -> Option<H> {
         let view = self.keys.get_mut(key)?;
-        let at = view.calls.iter().position(|call| call.writer.op == op)?;
-        let call = view.calls.remove(at);
+        let at = view.calls.iter().position(|call| call.writer.op == op);
+        let call = at.and_then(|at| view.calls.remove(at));
+        if call.is_none() {
+            view.before = view.before.saturating_sub(1);
+        }
         if view.calls.is_empty() {
-            self.keys.remove(key);
+            view.head = None;
+            if view.before == 0 {
+                self.keys.remove(key);
+            }
         }
         match call?.call {
             Call::Update(handle) => Some(handle),
@@ -116,9 +125,9 @@ impl<H> VmQueue<H> {
         }
     }
 
-    /// Keys on which something is unanswered.
+    /// Keys on which an update is unanswered, or a write behind one.
     pub fn keys(&self) -> impl Iterator<Item = &EntryKey> {
-        self.keys.keys()
+        self.keys.iter().filter(|(_, view)| !view.calls.is_empty()).map(|(key, _)| key)
     }
 
     /// Takes a key's calls out to be run again. Nothing may be pushed for the key until they are back.
@@ -227,6 +236,24 @@ mod tests {
         let head = || Head::stored(Arc::new(Entry::default()));
         assert_eq!(detached.rerun(0, head(), &mut transform), [], "call 1 may be accepted as it is");
         assert_eq!((transform.0, detached.rerun(1, head(), &mut transform).len()), (0, 1));
+    }
+
+    #[test]
+    fn nothing_is_foretold_behind_a_write_whose_result_is_not_known() {
+        let key = EntryKey::new(&Arc::new(StoreId::global(GameId::Number(1))), b"k").expect("legal");
+        let mut queue = VmQueue::default();
+        let writer = |op| Writer { vm: VmId(1), op };
+        let published = || Some(Head::stored(Arc::new(Entry::default())));
+        for op in [1, 2] {
+            queue.push_plain(&key, writer(op), Timestamp::default(), &Request::Remove);
+        }
+        assert!(queue.answered(&key, 1).is_none() && queue.foresee(&key, published).is_none());
+        assert_eq!(queue.keys().count(), 0, "nothing runs again");
+        queue.push_update(&key, writer(3), Timestamp::default(), (), &Update::NOT_RUN, None);
+        assert!(queue.answered(&key, 3).is_some(), "its transform has failed");
+        assert!(queue.foresee(&key, published).is_none(), "the first write is still on its way");
+        assert!(queue.answered(&key, 2).is_none() && queue.foresee(&key, published).is_some());
+        assert!(queue.keys.is_empty());
     }
 
     use crate::entry::Entry;

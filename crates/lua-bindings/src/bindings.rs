@@ -187,15 +187,16 @@ impl Bindings {
     }
 
     /// When [`Bindings::completed`] will have something that nobody announces: a call whose result is held back by a simulated
-    /// latency, a wait inside a call. By the server's wall clock. For a host that skips frames.
+    /// latency, a wait inside a call, one that waits for budget. By the server's wall clock, or now if that is over. For a host
+    /// that skips frames.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.vm.next_due()
+        self.vm.next_due_by_wall()
     }
 
     /// A handle that outlives a borrow of the bindings: see [`Bindings::next_due`].
     pub fn due_times(&self) -> impl Fn() -> Option<Timestamp> + MaybeSend + 'static {
         let vm = Shared::clone(&self.vm);
-        move || vm.next_due()
+        move || vm.next_due_by_wall()
     }
 
     /// Says that the server is about to close: its scripts get budget to save with, where requests are limited (spec §6.4).
@@ -230,7 +231,14 @@ impl Bindings {
         move || vm.has_due_work()
     }
 
-    /// A handle that counts open calls: for a host's end rule.
+    /// A handle that counts open calls that will end by themselves: for a host's end rule. One that waits for budget of which
+    /// none comes does so only if a rate is set, a player joins or the server closes.
+    pub fn pending_call_counter(&self) -> impl Fn() -> usize + MaybeSend + 'static {
+        let vm = Shared::clone(&self.vm);
+        move || vm.pending_calls()
+    }
+
+    /// A handle that counts open calls: for the end of a server that closes.
     pub fn open_call_counter(&self) -> impl Fn() -> usize + MaybeSend + 'static {
         let vm = Shared::clone(&self.vm);
         move || vm.open_calls()

@@ -262,9 +262,7 @@ fn start(lua: &Lua, vm: &Shared<Vm>, method: &'static Method, extent: Extent, pa
     });
     match started {
         Ok((Started::Ticket(op), kept)) => open(lua, vm, op, kept),
-        Ok((Started::With(op, convert), kept)) => {
-            open(lua, vm, op, Kept { convert: Some(convert), ..kept })
-        },
+        Ok((Started::With(op, convert), kept)) => open(lua, vm, op, Kept { convert: Some(convert), ..kept }),
         Ok((Started::Ended(Ended::Refused(error)), _)) => {
             log_error(vm, method, Some(&arguments), &error);
             raise(lua, &error)

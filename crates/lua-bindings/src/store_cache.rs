@@ -4,7 +4,7 @@
 //! is fresher and is all that there is with [`Cache::Fresh`].
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use clawstore_core::clock::Timestamp;
 use clawstore_core::limits::READ_CACHE_TTL;
@@ -51,15 +51,22 @@ struct Cached {
 
 #[derive(Debug)]
 struct Shown {
-    entry: Arc<Entry>,
+    /// `None`: only a write has begun.
+    entry: Option<Arc<Entry>>,
     until: Timestamp,
     /// The number of the call that has brought it.
     begun: u64,
+    /// Held by writes of the object whose script is not told yet: nothing is shown meanwhile.
+    writes: Weak<()>,
 }
 
 impl Shown {
+    fn is_being_written(&self) -> bool {
+        self.writes.strong_count() > 0
+    }
+
     fn bytes(&self) -> usize {
-        self.entry.payload_bytes() + ENTRY_OVERHEAD_BYTES
+        self.entry.as_ref().map_or(0, |entry| entry.payload_bytes()) + ENTRY_OVERHEAD_BYTES
     }
 }
 
@@ -70,6 +77,8 @@ pub(crate) struct Refresh {
     begun: u64,
     /// Nothing is there afterwards, whatever the call returns.
     removes: bool,
+    /// Of a write.
+    _writes: Option<Arc<()>>,
 }
 
 fn place(object: &AnyUserData, key: &EntryKey) -> Place {
@@ -81,10 +90,11 @@ impl StoreCache {
     pub(crate) fn at_hand(&self, object: &AnyUserData, key: &EntryKey, now: Timestamp) -> Option<Arc<Entry>> {
         let cached = borrow(&self.0);
         let shown = cached.entries.get(&place(object, key)).filter(|shown| now < shown.until)?;
-        Some(Arc::clone(&shown.entry))
+        shown.entry.clone().filter(|_| !shown.is_being_written())
     }
 
-    /// A call begins: is its result to be remembered? That of a read from the cache is not: the time goes on.
+    /// A call begins: is its result to be remembered? That of a read from the cache is not: the time goes on. What a write
+    /// may replace is not shown until its script is told.
     pub(crate) fn begin(&self, method: &str, arguments: &Arguments, now: Timestamp) -> Option<Refresh> {
         let key = match method {
             "GetAsync" | "SetAsync" | "UpdateAsync" | "IncrementAsync" | "RemoveAsync" => arguments.entry_key().ok()?,
@@ -96,8 +106,9 @@ impl StoreCache {
         }
         let mut cached = borrow(&self.0);
         cached.begun += 1;
-        let place = place(arguments.object(), &key);
-        Some(Refresh { place, begun: cached.begun, removes: method == "RemoveAsync" })
+        let (place, begun) = (place(arguments.object(), &key), cached.begun);
+        let writes = (method != "GetAsync").then(|| cached.hide(&place, begun, now));
+        Some(Refresh { place, begun, removes: method == "RemoveAsync", _writes: writes })
     }
 
     /// The script of such a call is being told its result.
@@ -107,16 +118,33 @@ impl StoreCache {
             Reply::Entry(entry) => Arc::clone(entry),
             _ => return,
         };
-        let shown = Shown { entry, until: now.later(READ_CACHE_TTL), begun: refresh.begun };
+        let until = now.later(READ_CACHE_TTL);
+        let shown = Shown { entry: Some(entry), until, begun: refresh.begun, writes: Weak::new() };
         borrow(&self.0).insert(refresh.place, shown, now);
     }
 }
 
 impl Cached {
-    fn insert(&mut self, place: Place, shown: Shown, now: Timestamp) {
-        // Of two calls that overlap the later one knows better, also if it has ended first.
-        if self.entries.get(&place).is_some_and(|known| known.begun > shown.begun) {
-            return;
+    /// Shows nothing at this place for as long as anyone holds what this gives.
+    fn hide(&mut self, place: &Place, begun: u64, now: Timestamp) -> Arc<()> {
+        let known = self.entries.get(place).and_then(|shown| shown.writes.upgrade());
+        let writes = known.unwrap_or_default();
+        if let Some(shown) = self.entries.get_mut(place) {
+            shown.writes = Arc::downgrade(&writes);
+        } else {
+            let until = now.later(READ_CACHE_TTL);
+            self.insert(place.clone(), Shown { entry: None, until, begun, writes: Arc::downgrade(&writes) }, now);
+        }
+        writes
+    }
+
+    fn insert(&mut self, place: Place, mut shown: Shown, now: Timestamp) {
+        if let Some(known) = self.entries.get(&place) {
+            // Of two calls that overlap the later one knows better, also if it has ended first.
+            if known.begun > shown.begun {
+                return;
+            }
+            shown.writes = Weak::clone(&known.writes);
         }
         self.bytes += shown.bytes();
         self.order.push_back((place.clone(), shown.until));

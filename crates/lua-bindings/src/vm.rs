@@ -29,7 +29,7 @@ use crate::profile::Profile;
 use crate::shared::{Shared, State, borrow};
 use crate::store_cache::{Cache, Refresh, StoreCache};
 use crate::transform::Runner;
-use crate::vm::calls::{Calls, OpenCall};
+use crate::vm::calls::{Calls, OpenCall, Writes};
 use crate::vm::gate::Gate;
 use crate::vm::messages::Messages;
 use crate::vm::updates::Updates;
@@ -113,7 +113,7 @@ pub(crate) enum Started {
 impl Vm {
     pub(crate) fn new(lua: &Lua, server: Server, options: Options) -> mlua::Result<Shared<Self>> {
         let calls = Calls::new(lua.create_table()?);
-        let gate = Gate::new(server.limits(), timing::clock(&server, &options));
+        let gate = Gate::new(&server);
         let store_cache = (options.cache == Cache::Strict).then(StoreCache::default);
         let load_guard = (options.profile == Profile::Clawblox).then(LoadGuard::default);
         Ok(Shared::new(Self {
@@ -194,7 +194,7 @@ impl Vm {
         f()
     }
 
-    fn open(&self, lua: &Lua, op: u64, writes: Option<EntryKey>) {
+    fn open(&self, lua: &Lua, op: u64, writes: Option<Writes>) {
         let thread = self.options.scheduler.then(|| lua.current_thread());
         borrow(&self.calls).open.insert(op, OpenCall::new(writes, thread));
     }
@@ -229,6 +229,11 @@ impl Vm {
     pub(crate) fn open_calls(&self) -> usize {
         self.forget_dropped();
         borrow(&self.calls).open.len()
+    }
+
+    /// The same without those that wait for budget that never comes.
+    pub(crate) fn pending_calls(&self) -> usize {
+        self.open_calls().saturating_sub(self.stuck_calls())
     }
 
     /// Lets go of calls whose coroutine is gone: at once if they have ended, else when they end.

@@ -15,7 +15,7 @@ use clawstore_core::ops::{Request, Set};
 use clawstore_core::versioning::{Retention, Versioning};
 use clawstore_core::{EntryKey, StoreId, StoreKind};
 use clawstore_lua::{Cache, Options, encode};
-use clawstore_testkit::ManualClock;
+use clawstore_testkit::{GatedBackend, ManualClock, MemoryBackend};
 use host::{Host, Kind, Store};
 use place::Place;
 
@@ -60,4 +60,37 @@ fn strict() {
 fn fresh() {
     run(Cache::Fresh, Kind::Polling);
     run(Cache::Fresh, Kind::Scheduler);
+}
+
+#[test]
+fn a_value_is_not_shown_from_the_cache_while_the_vm_replaces_it() {
+    let gate = Arc::new(GatedBackend::new(Arc::new(MemoryBackend::new())));
+    let store = Store::open(Arc::clone(&gate) as _);
+    let host =
+        Host::with_options(&store.game(1), Kind::Scheduler, Options { cache: Cache::Strict, ..Options::default() });
+    host.start("first", "s = store() s:SetAsync('k', 1) assert(s:GetAsync('k') == 1)");
+    host.run();
+    for (write, found) in [
+        ("s:SetAsync('k', 2)", "2"),
+        ("s:IncrementAsync('k', 1)", "3"),
+        ("s:UpdateAsync('k', function(old) return old + 1 end)", "4"),
+        ("s:RemoveAsync('k')", "nil"),
+    ] {
+        gate.hold();
+        // The first read is older than the write: it ends later, and what it brings is older too.
+        let script = format!(
+            "local uncached = DataStoreGetOptions()
+            uncached.UseCache = false
+            start(function() s:GetAsync('k', uncached) end)
+            start(function() {write} end)
+            got = nil
+            got = tostring(s:GetAsync('k'))"
+        );
+        host.start("write", &script);
+        host.tick();
+        assert!(host.global("got").is_nil(), "the write is not durable");
+        gate.release();
+        host.run();
+        assert_eq!(host.lua.globals().get::<String>("got").unwrap(), found);
+    }
 }

@@ -9,7 +9,8 @@ mod place;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawstore_actors::Game;
+use clawstore_actors::{Config, Game};
+use clawstore_core::limits::Limits;
 use clawstore_lua::Options;
 use clawstore_testkit::{GatedBackend, MemoryBackend};
 use host::{Host, Kind, Store};
@@ -248,4 +249,32 @@ on_each_place! {
     saves_that_are_never_resumed: a_save_that_is_never_resumed_becomes_durable;
     endless_transforms: a_transform_that_never_ends_is_stopped_and_other_keys_flow;
     games: two_games_see_nothing_of_each_other;
+}
+
+/// The store may still show what was there before a write of the same VM: no transform sees that, for it may fail of it for good.
+#[test]
+fn an_update_right_behind_a_plain_write_runs_on_what_that_has_written() {
+    let script = r#"
+        local s = store("Order")
+        runs = 0
+        local function count(old) runs += 1 old.n += 1 return old end
+        for _ = 1, 100 do
+            s:SetAsync("k", 1)
+            s:RemoveAsync("k")
+            start(function() s:SetAsync("k", { n = 0 }) end)
+            s:UpdateAsync("k", count)
+            assert(s:GetAsync("k").n == 1)
+            start(function() s:SetAsync("k", { n = 10 }) end)
+            start(function() s:UpdateAsync("k", count) end)
+            s:UpdateAsync("k", count)
+            assert(s:GetAsync("k").n == 12)
+        end
+    "#;
+    for limits in [Limits::Off, Limits::Fair] {
+        let store = Store::open_with(Arc::new(MemoryBackend::new()), Config { limits, ..Config::default() });
+        let host = Host::new(&store.game(1), Kind::Scheduler);
+        host.start("order", script);
+        host.run();
+        assert_eq!((host.number("runs"), host.log.borrow().as_slice()), (300.0, [].as_slice()));
+    }
 }

@@ -11,8 +11,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clawstore_actors::Config;
+use clawstore_core::limits::Limits;
 use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind, Value};
-use clawstore_testkit::{GatedBackend, MemoryBackend};
+use clawstore_testkit::{GatedBackend, ManualClock, MemoryBackend};
 use host::{Host, Kind, Store};
 use place::{Place, on_each_place};
 
@@ -150,4 +152,26 @@ fn a_stored_value_that_cannot_be_read_raises_a_string() {
         "#,
     );
     host.run();
+}
+
+#[test]
+fn a_panic_in_the_transform_of_an_update_that_has_waited_ends_its_call() {
+    let clock = Arc::new(ManualClock::default());
+    let config = Config { limits: Limits::Roblox, ..Config::default() };
+    let (store, _) = Store::at(&Place::memory(), Arc::clone(&clock) as _, config);
+    let host = Host::new(&store.game(1), Kind::Scheduler);
+    let fault = host.lua.create_function(|_, ()| -> mlua::Result<()> { panic!("a fault in the host") }).unwrap();
+    host.lua.globals().set("fault", fault).unwrap();
+    host.lua.globals().set("types", host.bindings.enumeration("DataStoreRequestType").unwrap()).unwrap();
+    host.start("live", "store():SetAsync('k', 1)");
+    host.run();
+    host.start("no budget", "DataStoreService:SetRateLimitForRequestType(types.StandardWrite, 0, 0)");
+    host.start("update", "text = select(2, pcall(store().UpdateAsync, store(), 'k', function() fault() return 1 end))");
+    host.tick();
+    assert_eq!(host.parked(), 1);
+    host.start("budget", "DataStoreService:SetRateLimitForRequestType(types.StandardWrite, 60, 0)");
+    clock.advance(Duration::from_secs(60));
+    tick_until(&host, || catch_unwind(AssertUnwindSafe(|| host.tick())).is_err());
+    host.run();
+    assert!(host.lua.globals().get::<String>("text").unwrap().contains("internal"));
 }

@@ -197,7 +197,7 @@ fn a_closed_game_refuses_calls() {
 #[test]
 fn a_wall_clock_that_is_set_back_holds_up_no_wait() {
     for kind in [Kind::Polling, Kind::Scheduler] {
-        let clock = Arc::new(ManualClock::default());
+        let clock = Arc::new(ManualClock::default().of_the_world());
         let store = Store::with_clock(Arc::new(MemoryBackend::new()), Arc::clone(&clock) as _);
         let host = host(&store, &clock, 1, kind);
         host.start("wait", "items = MemoryStoreService:GetQueue('Q'):ReadAsync(1, false, 5)");

@@ -235,6 +235,61 @@ fn a_closing_server_has_budget_for_what_waits() {
 }
 
 #[test]
+fn a_closing_server_can_save_also_where_a_script_has_set_no_base() {
+    let world = World::new(Limits::Roblox);
+    let host = without_budget(&world, Options::default());
+    host.start("save", "store:SetAsync('k', 1)");
+    host.tick();
+    assert_eq!(host.parked(), 1);
+    host.bindings.closing();
+    host.run();
+    assert_eq!(stored(&world, "k"), "1");
+}
+
+#[test]
+fn an_update_that_lacks_write_budget_does_not_hold_up_reads() {
+    let world = World::new(Limits::Roblox);
+    let host = without_budget(&world, Options::default());
+    host.lua.load("limit('StandardRead', 60) advance(60)").exec().unwrap();
+    host.start("update", "store:UpdateAsync('a', function() return 1 end)");
+    host.start("read", "store:GetAsync('b', uncached) read = 1");
+    host.start("settle", "settle(function() return read end)");
+    while host.parked() > 1 {
+        host.tick();
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert_eq!(host.number("read"), 1.0);
+}
+
+/// Whether the key's value is known here when the transform runs, or the store asks for it.
+#[test]
+fn four_megabytes_of_updates_are_written_to_a_key_in_a_minute() {
+    for first in ["store:SetAsync('k', 1)", ""] {
+        let world = World::new(Limits::Roblox);
+        let host = world.host(1, Kind::Scheduler, Options::default());
+        let script = format!(
+            "local store = DataStoreService:GetDataStore('S')
+            {first}
+            updated = 0
+            for _ = 1, 6 do
+                local ok, text = pcall(store.UpdateAsync, store, 'k', function()
+                    return string.rep('x', 1000000)
+                end)
+                assert(ok or string.find(text, 'KeyThrottled'), text)
+                updated += if ok then 1 else 0
+            end"
+        );
+        host.start("updates", &script);
+        host.run();
+        assert_eq!(
+            host.number("updated"),
+            5.0,
+            "the one that exceeds it is let in: what it writes is not known before"
+        );
+    }
+}
+
+#[test]
 fn without_limits_nothing_waits_and_everything_is_allowed() {
     for limits in [Limits::Off, Limits::Fair] {
         let world = World::new(limits);

@@ -16,10 +16,11 @@ WITH asker AS MATERIALIZED (
     FROM asker, unnest($2::int[], $3::text[], $4::text[], $5::bigint[]) AS wish (store, scope, key, fence)
     LEFT JOIN clawstore.entry
            ON entry.store = wish.store AND entry.scope = wish.scope COLLATE "C" AND entry.key = wish.key COLLATE "C"
-    -- Keys of a game that is marked as deleted stay as they are: busy, to whoever asks.
-    WHERE wish.store <> ALL (ARRAY(
-        SELECT store.id FROM clawstore.game JOIN clawstore.store ON store.game = game.id WHERE game.deleted IS NOT NULL
-    ))
+    -- Keys of a game that is marked as deleted stay as they are: busy, to whoever asks. A value and no join, so that it is looked
+    -- up by the store, however many stores deleted games have.
+    WHERE (
+        SELECT game.deleted FROM clawstore.store JOIN clawstore.game ON game.id = store.game WHERE store.id = wish.store
+    ) IS NULL
 ), inserted AS (
     -- Only what is not there: for a row that is, ON CONFLICT would wait until whoever is writing it has committed.
     INSERT INTO clawstore.entry (store, scope, key, owner, fence)

@@ -6,6 +6,10 @@ WITH emptied AS MATERIALIZED (
         SELECT FROM clawstore.store
         CROSS JOIN LATERAL (SELECT FROM clawstore.entry WHERE entry.store = store.id LIMIT 1) AS one
         WHERE store.game = $1
+    ) AND NOT EXISTS (
+        SELECT FROM clawstore.store
+        CROSS JOIN LATERAL (SELECT FROM clawstore.version WHERE version.store = store.id LIMIT 1) AS one
+        WHERE store.game = $1
     )
 ), stores AS (
     UPDATE clawstore.store SET created = NULL, updated = NULL FROM emptied WHERE store.game = emptied.id

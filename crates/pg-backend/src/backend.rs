@@ -1,7 +1,7 @@
 //! The backend: a database shared with other processes.
 //!
 //! Owns: opening and closing, which call goes over which of the four connections, and its deadline. Does not own: the
-//! statements (`commit`, `leases`, `reads`, `scans`, `history`, `games`).
+//! statements (`commit`, `leases`, `reads`, `scans`, `history`, `games`, `purge`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,6 +26,7 @@ use crate::incarnations::{DeclareDead, JoinIncarnation, LeaveIncarnation};
 use crate::leases::{AcquireKeys, ReleaseKeys};
 use crate::link::{Call, Link};
 use crate::open_error::OpenError;
+use crate::purge::{PurgeGame, Purges};
 use crate::session::{self, Purpose};
 use crate::store_ids::StoreIds;
 use crate::{games, migrate, reads, scans};
@@ -37,9 +38,6 @@ const LANES: u16 = 2;
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// Deadline of a beat, and of what makes others suspect or trust: five beats missed are a death.
 const BEAT_DEADLINE: Duration = Duration::from_secs(2);
-
-/// Deadline of a call that looks at every key of a game: its statement has 60 s, and operators wait.
-const GAME_DEADLINE: Duration = Duration::from_secs(65);
 
 /// Beats between two looks at the partitions of versions: about an hour.
 const BEATS_BETWEEN_MAINTENANCE: u32 = 3_600;
@@ -65,7 +63,8 @@ impl Default for PgSettings {
     }
 }
 
-/// A database that this process shares with others. Four connections at most, none of them from a pool.
+/// A database that this process shares with others. Four connections at most, none of them from a pool; one more while an operator
+/// asks for a snapshot, a deletion, its way back or a purge.
 ///
 /// Its futures need a tokio runtime with I/O and time. One that is dropped in the middle closes its connection; the next
 /// call opens another.
@@ -77,6 +76,7 @@ pub struct PgBackend {
     calls: Link,
     lanes: [Link; LANES as usize],
     stores: StoreIds,
+    purges: Purges,
     server: String,
     durability: Durability,
     beats_to_maintenance: AtomicU32,
@@ -97,6 +97,7 @@ impl PgBackend {
             calls: Link::new(&options, Purpose::Calls, settings.durable),
             lanes: std::array::from_fn(|_| Link::new(&options, Purpose::Commits, settings.durable)),
             stores: StoreIds::default(),
+            purges: Purges::default(),
             server: settings.server,
             durability,
             // With the first beat: servers look after partitions, tools that look into the database write nothing.
@@ -225,20 +226,23 @@ impl ScanEntries for PgBackend {
 
 impl ExpireHistory for PgBackend {
     fn expire(&self, sweep: Arc<Sweep>) -> BackendFuture<'_, usize> {
-        Box::pin(async move { self.calls.ask("deleting old history", CALL_DEADLINE, &*sweep).await })
+        Box::pin(async move { self.calls.ask("deleting old history", CALL_DEADLINE, &*sweep).await.flatten() })
     }
 
     fn remove_version(&self, key: EntryKey, id: VersionId) -> BackendFuture<'_, ()> {
         Box::pin(async move {
             let call = RemoveVersion { stores: &self.stores, key: &key, id };
-            self.calls.ask("removing a version", CALL_DEADLINE, &call).await
+            self.calls.ask_for_change("removing a version", CALL_DEADLINE, &call).await
         })
     }
 }
 
 impl ManageGames for PgBackend {
-    fn take_snapshot(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Snapshot> {
-        Box::pin(async move { self.calls.ask("a snapshot", CALL_DEADLINE, &games::TakeSnapshot { game, at }).await })
+    fn take_snapshot(&self, game: GameId, at: Timestamp, is_simulated: bool) -> BackendFuture<'_, Snapshot> {
+        Box::pin(async move {
+            let call = games::TakeSnapshot { game, at, is_simulated };
+            self.calls.ask_about_game("a snapshot", &call).await.flatten()
+        })
     }
 
     fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>> {
@@ -246,19 +250,19 @@ impl ManageGames for PgBackend {
     }
 
     fn delete_game(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Deletion> {
-        Box::pin(async move {
-            self.calls.ask("the deletion of a game", GAME_DEADLINE, &games::DeleteGame { game, at }).await
-        })
+        Box::pin(
+            async move { self.calls.ask_about_game("the deletion of a game", &games::DeleteGame { game, at }).await },
+        )
     }
 
     fn restore_game(&self, game: GameId) -> BackendFuture<'_, Restoration> {
-        Box::pin(async move { self.calls.ask("restoring a game", CALL_DEADLINE, &games::RestoreGame(game)).await })
+        Box::pin(async move { self.calls.ask_about_game("restoring a game", &games::RestoreGame(game)).await })
     }
 
     fn purge_game(&self, game: GameId, rows: usize) -> BackendFuture<'_, usize> {
         Box::pin(async move {
-            let call = games::PurgeGame { game, rows };
-            self.calls.ask("purging a game", CALL_DEADLINE, &call).await.flatten()
+            let call = PurgeGame { purges: &self.purges, game, rows };
+            self.calls.ask_about_game("purging a game", &call).await.flatten()
         })
     }
 }

@@ -41,7 +41,12 @@ impl Failure {
         }
     }
 
-    /// As the caller sees it. `commit`: it was a batch, whose fate matters.
+    /// Whether a change may have happened all the same.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.kind(true) == BackendErrorKind::Unknown
+    }
+
+    /// As the caller sees it. `commit`: it was a change, whose fate matters.
     pub(crate) fn backend_error(&self, doing: &str, commit: bool) -> BackendError {
         let kind = self.kind(commit);
         let fate = match kind {

@@ -1,7 +1,7 @@
 //! Whole games.
 //!
-//! Owns: the statements of snapshots, deletion, its way back, and the purge. Does not own: refusing the calls of a deleted game
-//! (`actors`), asking people whether they mean it (`cli`), which rows a snapshot keeps (`commit_batch_v1` in `migrations/`).
+//! Owns: the statements of snapshots, deletion and its way back. Does not own: the purge (`purge`), refusing the calls of a deleted
+//! game (`actors`), asking people whether they mean it (`cli`), which rows a snapshot keeps (`commit_batch_v1` in `migrations/`).
 
 use clawstore_core::GameId;
 use clawstore_core::backend::{BackendError, BackendErrorKind, Deletion, Restoration, Snapshot};
@@ -9,30 +9,42 @@ use clawstore_core::clock::Timestamp;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 
-use crate::columns::{bound, count, ticks, unreadable};
-use crate::history::deleted;
+use crate::columns::{bound, ticks, unreadable};
 use crate::link::Call;
 
 /// From now on what is overwritten is kept.
 pub(crate) struct TakeSnapshot {
     pub(crate) game: GameId,
     pub(crate) at: Timestamp,
+    pub(crate) is_simulated: bool,
 }
 
+/// The inner error is of the call, not of the connection.
 impl Call for TakeSnapshot {
-    type Answer = Snapshot;
+    type Answer = Result<Snapshot, BackendError>;
 
-    async fn run(&self, session: &mut PgConnection) -> Result<Snapshot, sqlx::Error> {
+    async fn run(&self, session: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         let game = self.game.to_string();
-        let query = sqlx::query_file!("queries/take_snapshot.sql", &game, bound(self.at));
-        if let Some(row) = query.fetch_optional(&mut *session).await? {
-            return Ok(Snapshot { is_new: true, at: ticks(row.snapshot)? });
+        let query = sqlx::query_file!("queries/take_snapshot.sql", &game, bound(self.at), self.is_simulated);
+        let row = query.fetch_one(&mut *session).await?;
+        if !row.is_right {
+            return Ok(Err(wrong_clock("no snapshot was taken", "5 s")));
+        }
+        if let Some(at) = row.snapshot {
+            return Ok(Ok(Snapshot { is_new: true, at: ticks(at)? }));
         }
         let row = sqlx::query_file!("queries/read_snapshot.sql", &game).fetch_one(session).await?;
         // A purge came between.
         let at = row.snapshot.map_or(Ok(self.at), ticks)?;
-        Ok(Snapshot { is_new: false, at })
+        Ok(Ok(Snapshot { is_new: false, at }))
     }
+}
+
+/// No retry helps before somebody sets a clock.
+pub(crate) fn wrong_clock(what: &str, by: &str) -> BackendError {
+    let text =
+        format!("{what}: the clocks of this machine and of the database differ by more than {by}; set them right");
+    BackendError::new(BackendErrorKind::Invalid, text)
 }
 
 /// Games that are marked.
@@ -65,8 +77,6 @@ impl Call for DeleteGame {
 
 impl DeleteGame {
     async fn mark(&self, session: &mut PgConnection) -> Result<Deletion, sqlx::Error> {
-        // Looks at every key of the game.
-        sqlx::raw_sql("SET LOCAL statement_timeout = '60s'").execute(&mut *session).await?;
         let query = sqlx::query_file!("queries/lock_game.sql", &self.game.to_string());
         let Some(game) = query.fetch_optional(&mut *session).await? else { return Ok(Deletion::Unknown) };
         if let Some(at) = game.deleted {
@@ -85,7 +95,10 @@ impl DeleteGame {
 }
 
 /// Ends a transaction before its session goes back: a dropped one would hold its locks until the next call.
-async fn end<T>(transaction: Transaction<'_, Postgres>, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+pub(crate) async fn end<T>(
+    transaction: Transaction<'_, Postgres>,
+    result: Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
     match result {
         Ok(answer) => transaction.commit().await.map(|()| answer),
         Err(error) => transaction.rollback().await.and(Err(error)),
@@ -103,46 +116,4 @@ impl Call for RestoreGame {
         let is_restored = query.execute(session).await?.rows_affected() > 0;
         Ok(if is_restored { Restoration::Done } else { Restoration::NotDeleted })
     }
-}
-
-/// One step of a purge. The inner error is of the call, not of the connection.
-pub(crate) struct PurgeGame {
-    pub(crate) game: GameId,
-    pub(crate) rows: usize,
-}
-
-impl Call for PurgeGame {
-    type Answer = Result<usize, BackendError>;
-
-    async fn run(&self, session: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
-        let mut transaction = session.begin().await?;
-        let result = self.step(&mut transaction).await;
-        end(transaction, result).await
-    }
-}
-
-impl PurgeGame {
-    async fn step(&self, session: &mut PgConnection) -> Result<Result<usize, BackendError>, sqlx::Error> {
-        let query = sqlx::query_file!("queries/lock_game.sql", &self.game.to_string());
-        let marked = query.fetch_optional(&mut *session).await?.filter(|game| game.deleted.is_some());
-        let Some(game) = marked else { return Ok(Ok(0)) };
-        let query = sqlx::query_file!("queries/purge_versions.sql", game.id, count(self.rows));
-        let versions = deleted(query.execute(&mut *session).await?.rows_affected());
-        let left = count(self.rows.saturating_sub(versions));
-        let query = sqlx::query_file!("queries/purge_entries.sql", game.id, left);
-        let rows = versions + deleted(query.execute(&mut *session).await?.rows_affected());
-        let is_last = rows < self.rows;
-        let ended = match is_last {
-            true => sqlx::query_file!("queries/end_purge.sql", game.id).execute(session).await?.rows_affected(),
-            false => 0,
-        };
-        Ok(if is_last && ended == 0 { Err(is_owned(self.game)) } else { Ok(rows) })
-    }
-}
-
-fn is_owned(game: GameId) -> BackendError {
-    let text = format!(
-        "game {game} is not purged yet: a server that is alive owns some of its keys; ask again when it has left"
-    );
-    BackendError::new(BackendErrorKind::Unavailable, text)
 }

@@ -4,22 +4,24 @@
 //! of versions (`maintain_versions` in `migrations/`).
 
 use clawstore_core::EntryKey;
-use clawstore_core::backend::Sweep;
+use clawstore_core::backend::{BackendError, Sweep};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::entry::VersionId;
 use clawstore_core::limits::HISTORY_DAYS_MAX;
 use sqlx::postgres::PgConnection;
 
 use crate::columns::{bound, count, id_columns};
+use crate::games::wrong_clock;
 use crate::link::Call;
 use crate::store_ids::{StoreIds, find_store};
 
 const DAY_TICKS: u64 = 864_000_000_000;
 
+/// The inner error is of the call, not of the connection.
 impl Call for Sweep {
-    type Answer = usize;
+    type Answer = Result<usize, BackendError>;
 
-    async fn run(&self, session: &mut PgConnection) -> Result<usize, sqlx::Error> {
+    async fn run(&self, session: &mut PgConnection) -> Result<Self::Answer, sqlx::Error> {
         let games: Vec<_> = self.shorter.iter().map(|cutoff| cutoff.game.to_string()).collect();
         let names: Vec<_> = self.shorter.iter().map(|cutoff| cutoff.store.to_string()).collect();
         let since: Vec<_> = self.shorter.iter().map(|cutoff| bound(cutoff.kept_since)).collect();
@@ -31,11 +33,17 @@ impl Call for Sweep {
             &names,
             &since,
             count(self.rows),
+            self.is_simulated,
         );
-        let versions = deleted(query.execute(&mut *session).await?.rows_affected());
+        let row = query.fetch_one(&mut *session).await?;
+        if !row.is_right {
+            return Ok(Err(wrong_clock("nothing was deleted", "a day")));
+        }
+        let versions = usize::try_from(row.rows).unwrap_or(usize::MAX);
         let left = count(self.rows.saturating_sub(versions));
         let query = sqlx::query_file!("queries/expire_entries.sql", bound(self.kept_since), left);
-        Ok(versions + deleted(query.execute(session).await?.rows_affected()))
+        let entries = query.execute(session).await?.rows_affected();
+        Ok(Ok(versions.saturating_add(usize::try_from(entries).unwrap_or(usize::MAX))))
     }
 }
 
@@ -43,11 +51,6 @@ impl Call for Sweep {
 fn now(sweep: &Sweep) -> i64 {
     let kept = u64::from(HISTORY_DAYS_MAX) * DAY_TICKS;
     bound(Timestamp::from_ticks(sweep.kept_since.ticks().saturating_add(kept)))
-}
-
-/// Never more than were asked for.
-pub(crate) fn deleted(rows: u64) -> usize {
-    usize::try_from(rows).unwrap_or(usize::MAX)
 }
 
 /// The end of one kept version.

@@ -13,6 +13,7 @@ mod games;
 mod history;
 mod incarnations;
 mod leases;
+mod purge;
 mod reads;
 mod scans;
 

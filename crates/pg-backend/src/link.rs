@@ -36,6 +36,9 @@ pub(crate) struct Link {
     listens: AtomicBool,
 }
 
+/// Deadline of a call that looks at every key of a game: its statements have 60 s each, and operators wait.
+const GAME_DEADLINE: Duration = Duration::from_secs(65);
+
 /// Between two attempts to open a session to listen on. A beat may open one sooner.
 const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -58,15 +61,41 @@ impl Link {
         deadline: Duration,
         call: &C,
     ) -> Result<C::Answer, BackendError> {
+        self.ask_twice(deadline, call, false).await.map_err(|failure| failure.backend_error(doing, false))
+    }
+
+    /// The same for a change whose fate matters: it may have happened, unless every attempt is known not to have done it.
+    pub(crate) async fn ask_for_change<C: Call>(
+        &self,
+        doing: &str,
+        deadline: Duration,
+        call: &C,
+    ) -> Result<C::Answer, BackendError> {
+        self.ask_twice(deadline, call, true).await.map_err(|failure| failure.backend_error(doing, true))
+    }
+
+    async fn ask_twice<C: Call>(&self, deadline: Duration, call: &C, is_change: bool) -> Result<C::Answer, Failure> {
         let mut sent = false;
         let attempts = async {
             match self.attempt(&mut sent, call).await {
-                Err(failure) if failure.is_lost_session() => self.attempt(&mut sent, call).await,
+                Err(first) if first.is_lost_session() => {
+                    // A second failure is no news of the first attempt.
+                    let in_doubt = is_change && first.is_in_doubt();
+                    self.attempt(&mut sent, call).await.map_err(|second| if in_doubt { first } else { second })
+                }
                 result => result,
             }
         };
-        let result = within(deadline, attempts).await.unwrap_or(Err(Failure::Late { sent }));
-        result.map_err(|failure| failure.backend_error(doing, false))
+        within(deadline, attempts).await.unwrap_or(Err(Failure::Late { sent }))
+    }
+
+    /// Asks once for a change of a whole game, over a session of its own: nobody waits behind it, and it is never one that was lost
+    /// long ago. What is sent may take effect although no answer comes.
+    pub(crate) async fn ask_about_game<C: Call>(&self, doing: &str, call: &C) -> Result<C::Answer, BackendError> {
+        let link = Self::new(&self.options, Purpose::Games, self.must_be_durable);
+        let result = link.ask_once(GAME_DEADLINE, call).await;
+        link.close().await;
+        result.map_err(|failure| failure.backend_error(doing, true))
     }
 
     /// Asks once: what is sent may take effect although no answer comes.

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Commits,
     /// Everything else that servers do.
     Calls,
+    /// What operators ask about a whole game, of which every key may have to be looked at.
+    Games,
     /// Applying migrations. They wait for each other, and may take long.
     Migrations,
 }
@@ -36,6 +38,7 @@ impl Purpose {
             // `work_mem` holds the rows of a whole batch, which would go through a file else.
             Self::Commits => &[("lock_timeout", "5s"), ("statement_timeout", "30s"), ("work_mem", "32MB")],
             Self::Calls => &[("lock_timeout", "2s"), ("statement_timeout", "10s")],
+            Self::Games => &[("lock_timeout", "5s"), ("statement_timeout", "60s")],
             Self::Migrations => &[("lock_timeout", "60s"), ("statement_timeout", "0")],
         }
     }

@@ -78,7 +78,7 @@ async fn use_all(backend: &PgBackend) {
 /// History and snapshots, beside the writing.
 async fn use_games(backend: &PgBackend) {
     let (game, now) = (key().store.game, Timestamp::from_unix_ms(2_000));
-    assert_eq!(backend.take_snapshot(game, now).await, Ok(Snapshot { is_new: true, at: now }));
+    assert_eq!(backend.take_snapshot(game, now, true).await, Ok(Snapshot { is_new: true, at: now }));
     assert_eq!(backend.commit_batch(batch(3)).await, Ok(vec![RowOutcome::Committed]));
     let stores =
         StoresQuery { game, after: "".into(), before: BEHIND_ANY_NAME.into(), kept: Kept::default(), limit: 10 };
@@ -87,7 +87,7 @@ async fn use_games(backend: &PgBackend) {
     assert_eq!(backend.read_version(key(), first.version(), Kept::default()).await.unwrap(), Some(first.clone()));
     backend.remove_version(key(), first.version()).await.unwrap();
     assert_eq!(backend.read_version(key(), first.version(), Kept::default()).await, Ok(None));
-    let sweep = Sweep { kept_since: now, shorter: Vec::new(), rows: 10 };
+    let sweep = Sweep { kept_since: now, shorter: Vec::new(), rows: 10, is_simulated: true };
     assert_eq!(backend.expire(Arc::new(sweep)).await, Ok(0));
 }
 

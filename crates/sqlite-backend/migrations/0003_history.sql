@@ -26,8 +26,9 @@ ORDER BY id;
 DROP TABLE version;
 ALTER TABLE version_by_time RENAME TO version;
 
--- Expiry: a store may keep its versions for a shorter time than others.
-CREATE INDEX version_superseded ON version (store, superseded);
+-- Expiry: of all stores at once, and of those that keep their versions for a shorter time than others.
+CREATE INDEX version_superseded ON version (superseded);
+CREATE INDEX version_superseded_in_store ON version (store, superseded);
 
 -- When a store was first and last written to; `updated` is at most a minute behind. NULL before the first write.
 ALTER TABLE store ADD COLUMN created INTEGER;

@@ -1,3 +1,2 @@
--- Deletes versions of a store that were superseded before a time, oldest first.
-DELETE FROM version
-WHERE id IN (SELECT id FROM version WHERE store = ?1 AND superseded < ?2 ORDER BY superseded LIMIT ?3)
+-- Versions of any store that were superseded before a time, oldest first, with the size of their values.
+SELECT id, octet_length(value) FROM version WHERE superseded < ?1 ORDER BY superseded LIMIT ?2

@@ -1,3 +1,2 @@
--- Deletes entries of a game.
-DELETE FROM entry
-WHERE id IN (SELECT entry.id FROM store JOIN entry ON entry.store = store.id WHERE store.game = ?1 LIMIT ?2)
+-- Entries of a store, with the size of their values.
+SELECT id, octet_length(value) FROM entry WHERE store = ?1 LIMIT ?2

@@ -1,3 +1,2 @@
--- Deletes versions of a game.
-DELETE FROM version
-WHERE id IN (SELECT version.id FROM store JOIN version ON version.store = store.id WHERE store.game = ?1 LIMIT ?2)
+-- Versions of a store, with the size of their values.
+SELECT id, octet_length(value) FROM version WHERE store = ?1 LIMIT ?2

@@ -23,7 +23,7 @@ use crate::migrations::migrate;
 use crate::open_error::OpenError;
 use crate::reader::SqliteReader;
 use crate::worker::Worker;
-use crate::writer::{Job, Writer};
+use crate::writer::{Job, Step, Writer};
 
 /// What can be chosen. The default suits a game server.
 #[derive(Debug, Clone)]
@@ -104,6 +104,26 @@ impl SqliteBackend {
         Box::pin(self.writer.ask(move |reply| Job::chore(reply, work)))
     }
 
+    /// Has the writer delete at most `rows` rows, in steps that are bounded by bytes too: between two of them it commits batches.
+    fn in_steps(
+        &self,
+        rows: usize,
+        step: impl Fn(&mut Writer, usize) -> Result<Step, BackendError> + Clone + Send + 'static,
+    ) -> BackendFuture<'_, usize> {
+        Box::pin(async move {
+            let mut deleted = 0;
+            while deleted < rows {
+                let (step, left) = (step.clone(), rows - deleted);
+                let done = self.chore(move |writer| step(writer, left)).await?;
+                deleted += done.deleted;
+                if done.is_over {
+                    break;
+                }
+            }
+            Ok(deleted)
+        })
+    }
+
     /// Finishes what was asked for, empties the WAL into the database file and gives the lock back. Blocks meanwhile.
     /// Later calls fail as `Unavailable`. Closing again does nothing.
     pub fn close(&self) {
@@ -156,7 +176,7 @@ impl ScanEntries for SqliteBackend {
 
 impl ExpireHistory for SqliteBackend {
     fn expire(&self, sweep: Arc<Sweep>) -> BackendFuture<'_, usize> {
-        self.chore(move |writer| writer.expire(&sweep))
+        self.in_steps(sweep.rows, move |writer, rows| writer.expire(&sweep, rows))
     }
 
     fn remove_version(&self, key: EntryKey, id: VersionId) -> BackendFuture<'_, ()> {
@@ -165,7 +185,7 @@ impl ExpireHistory for SqliteBackend {
 }
 
 impl ManageGames for SqliteBackend {
-    fn take_snapshot(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Snapshot> {
+    fn take_snapshot(&self, game: GameId, at: Timestamp, _is_simulated: bool) -> BackendFuture<'_, Snapshot> {
         self.chore(move |writer| writer.take_snapshot(game, at))
     }
 
@@ -182,7 +202,7 @@ impl ManageGames for SqliteBackend {
     }
 
     fn purge_game(&self, game: GameId, rows: usize) -> BackendFuture<'_, usize> {
-        self.chore(move |writer| writer.purge_game(game, rows))
+        self.in_steps(rows, move |writer, rows| writer.purge_game(game, rows))
     }
 }
 

@@ -133,7 +133,7 @@ mod tests {
     const SMALL: [&str; 4] = ["SCAN game", "SCAN sqlite_master", "SCAN store ", "SCAN found"];
 
     /// Which part of an index a list, a look at versions, or a deletion reads.
-    const RANGES: [(&str, &str); 13] = [
+    const RANGES: [(&str, &str); 15] = [
         ("list_game_stores", "sqlite_autoindex_store_1 (game=? AND kind=? AND name>? AND name<?)"),
         ("list_keys", "sqlite_autoindex_entry_1 (store=? AND (scope,key)>(?,?) AND (scope,key)<(?,?))"),
         ("list_sorted_ascending", "entry_ordered (store=? AND scope=? AND (num,key)>(?,?) AND num<?)"),
@@ -149,9 +149,11 @@ mod tests {
         ("read_version", "sqlite_autoindex_version_1 (store=? AND scope=? AND key=? AND updated=?)"),
         ("read_version_at", "sqlite_autoindex_version_1 (store=? AND scope=? AND key=? AND updated<?)"),
         ("remove_version", "sqlite_autoindex_version_1 (store=? AND scope=? AND key=? AND updated=?)"),
-        ("expire_versions", "version_superseded (store=? AND superseded<?)"),
+        ("expire_versions", "version_superseded (superseded<?)"),
+        ("expire_store_versions", "version_superseded_in_store (store=? AND superseded<?)"),
         ("expire_entries", "entry_removed (removed<?)"),
-        ("purge_versions", "version_superseded (store=?)"),
+        ("list_filled_stores", "sqlite_autoindex_store_1 (game=?)"),
+        ("purge_versions", "version_superseded_in_store (store=?)"),
         ("purge_entries", "sqlite_autoindex_entry_1 (store=?)"),
     ];
 

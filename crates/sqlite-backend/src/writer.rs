@@ -2,12 +2,14 @@
 //!
 //! Owns: the one connection that can write, its transactions, what it remembers of what is stored, the answer to a repeated
 //! batch, when the WAL is checkpointed, and what happens to the connection after a failure. Does not own: the rows of a batch
-//! (`commit`), other work in its turn (`expiry`, `games`), which batch comes next (`core::lane`).
+//! (`commit`), other work in its turn (`expiry`, `games`, `purge`), which batch comes next (`core::lane`).
 
 mod checkpoint;
 mod commit;
 mod expiry;
 mod games;
+mod purge;
+mod room;
 mod store_times;
 mod swept;
 
@@ -26,6 +28,7 @@ use crate::lock_file::LockFile;
 use crate::reader::ReadJob;
 use crate::store_ids::StoreIds;
 use crate::worker::{Jobs, Reply};
+pub(crate) use room::Step;
 use store_times::StoreTimes;
 use swept::Swept;
 
@@ -68,6 +71,7 @@ struct Memory {
     swept: Swept,
     /// The last snapshot of each game that has one.
     snapshots: HashMap<GameId, Timestamp>,
+    purge: Option<purge::Purge>,
 }
 
 /// See the module.

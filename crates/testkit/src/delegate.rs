@@ -28,7 +28,7 @@ macro_rules! delegate {
     };
     (@ManageGames $wrapper:ty, $inner:ident) => {
         $crate::delegate! { @impl ManageGames for $wrapper, $inner:
-            take_snapshot(game: GameId, at: Timestamp) -> Snapshot;
+            take_snapshot(game: GameId, at: Timestamp, is_simulated: bool) -> Snapshot;
             deleted_games() -> Vec<(GameId, Timestamp)>;
             delete_game(game: GameId, at: Timestamp) -> Deletion;
             restore_game(game: GameId) -> Restoration;

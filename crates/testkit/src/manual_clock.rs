@@ -9,7 +9,10 @@ use clawstore_core::clock::{Clock, Moment, Timestamp};
 
 /// See the module. Starts at the moment 0 and at a wall time of the test's choice.
 #[derive(Debug)]
-pub struct ManualClock(Mutex<State>);
+pub struct ManualClock {
+    state: Mutex<State>,
+    is_simulated: bool,
+}
 
 #[derive(Debug)]
 struct State {
@@ -20,7 +23,14 @@ struct State {
 impl ManualClock {
     /// A clock whose wall shows `wall`.
     pub const fn new(wall: Timestamp) -> Self {
-        Self(Mutex::new(State { elapsed: Duration::ZERO, wall_ticks: wall.ticks() }))
+        let state = Mutex::new(State { elapsed: Duration::ZERO, wall_ticks: wall.ticks() });
+        Self { state, is_simulated: true }
+    }
+
+    /// The same as a clock of the world, which operators and NTP set: not a simulated one.
+    #[must_use]
+    pub fn of_the_world(self) -> Self {
+        Self { is_simulated: false, ..self }
     }
 
     /// Moves both kinds of time on. Wall time moves in whole ticks of 100 ns.
@@ -36,7 +46,7 @@ impl ManualClock {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -54,6 +64,10 @@ impl Clock for ManualClock {
 
     fn now(&self) -> Moment {
         Moment::after_start(self.state().elapsed)
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.is_simulated
     }
 }
 

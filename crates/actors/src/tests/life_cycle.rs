@@ -1,6 +1,6 @@
 //! Whole games: what is swept and when, what deletion refuses, who notices it.
 
-use clawstore_core::backend::{Kept, Snapshot, VersionQuery};
+use clawstore_core::backend::{BackendError, Kept, Snapshot, VersionQuery};
 use clawstore_core::clock::{Clock, Timestamp};
 use clawstore_core::limits::SWEEP_ROWS;
 use clawstore_core::ops::Look;
@@ -11,6 +11,7 @@ use super::ownership::pair;
 use super::*;
 use crate::life_cycle::{LifeCycleError, Purge};
 use crate::server::ServerIdentity;
+use crate::sweeper::StepSize;
 
 const ID: GameId = GameId::Number(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -49,6 +50,10 @@ fn refused(result: CallResult) -> String {
 }
 
 impl World {
+    async fn sweep(&self) -> Result<usize, BackendError> {
+        self.process.sweep_history(&mut StepSize::default()).await
+    }
+
     fn versions_stored(&self) -> usize {
         self.memory.versions(&key_of("k")).len()
     }
@@ -65,10 +70,10 @@ async fn what_is_not_kept_any_more_is_swept_and_nothing_else() {
     world.game.call(&score("a"), set(1)).await.unwrap();
     world.game.call(&score("a"), Request::Remove).await.unwrap();
     world.clock.advance(30 * DAY);
-    assert_eq!((revisions(&world.game).await, world.process.sweep_history().await), (vec![1, 2], Ok(0)));
+    assert_eq!((revisions(&world.game).await, world.sweep().await), (vec![1, 2], Ok(0)));
     world.clock.advance(Duration::from_millis(1));
     assert_eq!(revisions(&world.game).await, [2], "shown no more, swept or not");
-    assert_eq!((world.versions_stored(), world.process.sweep_history().await), (1, Ok(2)), "one of each key");
+    assert_eq!((world.versions_stored(), world.sweep().await), (1, Ok(2)), "one of each key");
     assert_eq!(world.versions_stored(), 0);
     assert_eq!(number(world.call("k", Request::Get).await), Some(2));
     // Keys that are active here are written on as if nothing had been swept.
@@ -87,7 +92,7 @@ async fn a_store_that_keeps_history_for_a_day_is_swept_after_it() {
     }
     world.clock.advance(DAY + Duration::from_millis(1));
     assert_eq!(revisions(&world.game).await, [3]);
-    assert_eq!(world.process.sweep_history().await, Ok(2));
+    assert_eq!(world.sweep().await, Ok(2));
     assert_eq!(world.versions_stored(), 0);
 }
 
@@ -100,8 +105,8 @@ async fn a_sweep_goes_on_until_nothing_is_left() {
         let tombstone = Entry { revision: 1, ..Entry::default() };
         world.memory.overwrite(&key_of(&format!("k{n}")), tombstone);
     }
-    assert_eq!(world.process.sweep_history().await, Ok(most));
-    assert_eq!(world.process.sweep_history().await, Ok(0));
+    assert_eq!(world.sweep().await, Ok(most));
+    assert_eq!(world.sweep().await, Ok(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

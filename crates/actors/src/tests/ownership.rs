@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use clawstore_core::backend::{Fence, HoldLeases, LeaseRequest};
+use clawstore_core::limits::{LEASES_PER_CALL_MAX, Limits};
 
 use super::*;
 use crate::clock::SystemClock;
@@ -18,10 +19,14 @@ pub(super) struct Node {
 
 impl Node {
     async fn new(memory: &MemoryBackend, seed: u64) -> Self {
+        Self::with(memory, seed, Config::default()).await
+    }
+
+    async fn with(memory: &MemoryBackend, seed: u64, config: Config) -> Self {
         let gate = Arc::new(GatedBackend::new(Arc::new(memory.clone())));
         let backend = Arc::clone(&gate) as Arc<dyn Backend>;
         let (clock, entropy) = (Arc::new(SystemClock::start()), Arc::new(SeededEntropy::new(seed)));
-        let process = Process::start(backend, clock, entropy, Handle::current(), Config::default()).await.unwrap();
+        let process = Process::start(backend, clock, entropy, Handle::current(), config).await.unwrap();
         let game = process.game(GameId::Number(1)).unwrap();
         Self { gate, process, game }
     }
@@ -154,6 +159,43 @@ async fn a_stale_owner_is_found_out_by_a_read_of_the_store() {
     .await;
 }
 
+/// What a read brings is counted also where the owner's answer has to be confirmed by the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_behind_a_write_that_the_store_confirms_cost_what_they_bring() {
+    const READS: u32 = 30;
+    let config = Config { limits: Limits::Roblox, ..Config::default() };
+    let node = Node::with(&MemoryBackend::shared(), 1, config).await;
+    soon(node.call("k", set(1))).await.unwrap();
+    node.gate.hold();
+    let start = |request: Option<Request>| {
+        let game = Arc::clone(&node.game);
+        Handle::current().spawn(async move {
+            match request {
+                Some(request) => game.call(&key_of("k"), request).await,
+                None => game.call_uncached(&key_of("k")).await,
+            }
+        })
+    };
+    let value = Value::new(format!("\"{}\"", "x".repeat(1_000_000))).unwrap();
+    let write = start(Some(Request::Set(Set { value, attributes: Attributes::default() })));
+    soon(node.gate.wait_commits_started(2)).await;
+    let reads: Vec<_> = (0..READS).map(|_| start(None)).collect();
+    let slot = node.game.directory.existing(&key_of("k")).unwrap();
+    soon(async {
+        while slot.open.load(Ordering::Acquire) < 1 + READS {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    node.gate.release();
+    assert!(soon(write).await.unwrap().is_ok());
+    for read in reads {
+        assert!(soon(read).await.unwrap().is_ok());
+    }
+    let next = soon(node.game.call_uncached(&key_of("k"))).await;
+    assert!(next.is_err_and(|error| error.text.contains("KeyThrottled")), "30 MB, of 25 a minute");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lane_that_the_store_has_forgotten_is_replaced() {
     let (memory, a, _b) = pair().await;
@@ -200,6 +242,22 @@ async fn a_shutdown_frees_all_keys_at_once() {
     soon(a.process.drain(Duration::from_secs(5))).await;
     assert!(memory.alive().iter().all(|peer| peer.incarnation != me));
     assert_eq!(number(soon(b.call("k", increment(1))).await), Some(2));
+}
+
+/// The store forgets them then. The others end with the incarnation, however many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_gives_back_keys_that_were_never_written() {
+    let (memory, a, _b) = pair().await;
+    soon(a.call("written", set(1))).await.unwrap();
+    let keys: Vec<_> = (0..LEASES_PER_CALL_MAX + 5).map(|n| key_of(&format!("k{n}"))).collect();
+    for key in &keys {
+        let kept = a.game.update::<clawstore_core::CallError>(key, |_| Ok(None));
+        soon(kept).await.unwrap();
+    }
+    assert!(keys.iter().all(|key| memory.has_owner(key)));
+    soon(a.process.drain(Duration::from_secs(5))).await;
+    assert!(keys.iter().all(|key| !memory.has_owner(key)));
+    assert!(memory.has_owner(&key_of("written")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

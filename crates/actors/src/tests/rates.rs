@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use clawstore_core::CallError;
 use clawstore_core::budget::{Charge, Room};
+use clawstore_core::clock::{Clock, Timestamp};
 use clawstore_core::limits::Limits;
 
 use super::*;
@@ -40,6 +42,37 @@ async fn a_task_does_not_wait_for_a_throttled_key() {
     assert!(refused(world.game.call(&key_of("hot"), Request::Remove).await).contains("KeyThrottled"));
     assert!(refused(world.game.call_uncached(&key_of("hot")).await).contains("KeyThrottled"));
     world.game.call(&key_of("cold"), Request::Remove).await.unwrap();
+}
+
+/// What an update is known to write when it comes is not counted once more when it has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_updates_write_to_a_key_is_counted_once() {
+    let world = World::with(Config { limits: Limits::Roblox, ..Config::default() }).await;
+    let text = Value::new(format!("\"{}\"", "x".repeat(1_000_000))).unwrap();
+    let large = |_: &Entry| Ok::<_, CallError>(Some(Set { value: text.clone(), attributes: Attributes::default() }));
+    for number in 0..5 {
+        assert!(world.game.update(&key_of("hot"), large).await.is_ok(), "{number}");
+    }
+    let text = world.game.update(&key_of("hot"), large).await.expect_err("4 MB a minute").text;
+    assert!(text.contains("KeyThrottled"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_does_not_stop_a_game() {
+    let clock = Arc::new(ManualClock::default().of_the_world());
+    let config = Config { limits: Limits::RobloxClassic, ..Config::default() };
+    let (backend, entropy) = (Arc::new(MemoryBackend::new()), Arc::new(SeededEntropy::new(1)));
+    let process = Process::start(backend, Arc::clone(&clock) as _, entropy, Handle::current(), config).await.unwrap();
+    let game = process.game(GameId::Number(1)).unwrap();
+    let charge = Charge::of(StoreKind::Standard, &Request::Remove);
+    let room = || game.room(Some(&key_of("k")), &charge);
+    for _ in 0..60 {
+        assert_eq!(room(), Room::Now);
+    }
+    assert!(matches!(room(), Room::In(_)));
+    clock.set_wall(Timestamp::from_unix_ms(clock.wall().unix_ms() - 3_600_000));
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(room(), Room::Now);
 }
 
 #[tokio::test(flavor = "multi_thread")]

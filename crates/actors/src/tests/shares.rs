@@ -63,8 +63,10 @@ impl<'a> Flood<'a> {
         }
         let until = tokio::time::Instant::now() + SOON;
         let games: Vec<_> = self.world.process.games.lock().open.values().cloned().collect();
-        for game in games {
+        for game in &games {
             assert!(game.none_open_by(until).await);
+        }
+        for game in &games {
             assert_eq!((game.admission.game.in_use(), held(&game.admission.game)), (0, 0));
             assert_eq!((game.admission.process.in_use(), held(&game.admission.process)), (0, 0));
         }

@@ -371,7 +371,7 @@ fn plug_in(runtime: &mut Runtime, bindings: &Bindings) -> Result<(), RuntimeErro
         }
     }
     runtime.set_completions(bindings.completions());
-    runtime.set_pending_calls(bindings.open_call_counter());
+    runtime.set_pending_calls(bindings.pending_call_counter());
     let thread = std::thread::current();
     bindings.set_wake(move || thread.unpark());
     Ok(())

@@ -42,6 +42,10 @@ impl Clock for SimulatedClock {
     fn now(&self) -> Moment {
         self.real.now()
     }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
 }
 
 /// What scripts know as time, and what the store does.

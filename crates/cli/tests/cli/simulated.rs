@@ -240,3 +240,22 @@ fn a_command_line_that_cannot_be_meant_is_refused() {
     place.simulate("print(1)", &["--fault", "SetAsync:maybe"]).expect(2);
     place.ended(&["run", "--db", ":memory:"]).expect(2);
 }
+
+/// Nobody sets a rate any more: only the close brings budget, and what waits is saved then.
+#[test]
+fn a_call_that_waits_for_budget_that_never_comes_keeps_no_run_going() {
+    let place = Place::new();
+    let source = "
+        local service = game:GetService('DataStoreService')
+        service:SetRateLimitForRequestType(Enum.DataStoreRequestType.StandardWrite, 0, 0)
+        local store = service:GetDataStore('S')
+        for number = 1, 3 do
+            task.spawn(function() store:SetAsync('k', number) print('saved', number) end)
+        end
+        task.wait(30)
+        print('waited')
+    ";
+    let ended = place.simulate(source, &["--budget", "roblox"]);
+    ended.expect(0).says("nothing is left to run");
+    assert!(ended.out.ends_with("\nwaited\nsaved 1\nsaved 2\nsaved 3\n"), "{}", ended.out);
+}

@@ -30,6 +30,9 @@ pub struct Sweep {
     pub shorter: Vec<StoreCutoff>,
     /// At most so many rows.
     pub rows: usize,
+    /// The times are those of a simulation ([`Clock::is_simulated`](crate::clock::Clock::is_simulated)). Else a database with a
+    /// clock of its own deletes nothing for a process whose clock is off by more than a day.
+    pub is_simulated: bool,
 }
 
 /// Versions of one standard store are kept from this time on.
@@ -47,8 +50,9 @@ pub struct StoreCutoff {
 pub trait ManageGames: Send + Sync {
     /// From now on the first write of every key of the game keeps what it supersedes: every row last written at `at` plus
     /// [`SNAPSHOT_SKEW`](crate::limits::SNAPSHOT_SKEW) or before is kept when it is overwritten. At most once a UTC day: a
-    /// second one changes nothing.
-    fn take_snapshot(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Snapshot>;
+    /// second one changes nothing. Unless time is simulated, a database with a clock of its own refuses an `at` that is off by
+    /// more than the skew, as [`BackendErrorKind::Invalid`](super::BackendErrorKind::Invalid).
+    fn take_snapshot(&self, game: GameId, at: Timestamp, is_simulated: bool) -> BackendFuture<'_, Snapshot>;
     /// Games that are deleted and not purged, with the time of their deletion.
     fn deleted_games(&self) -> BackendFuture<'_, Vec<(GameId, Timestamp)>>;
     /// Marks a game as deleted. Nothing of it is lost before it is purged.

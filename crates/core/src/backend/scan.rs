@@ -198,3 +198,52 @@ pub struct SortedItem {
     /// Its value.
     pub value: Value,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry_key::StoreKind;
+
+    fn store() -> Arc<StoreId> {
+        Arc::new(StoreId::new(GameId::Number(1), StoreKind::Ordered, b"Coins", b"gold").expect("legal"))
+    }
+
+    #[test]
+    fn versions_are_asked_for_between_two_ticks_both_included() {
+        let at = |ticks| Some(Timestamp::from_ticks(ticks));
+        let ticks = |descending, from, to, after| {
+            let key = EntryKey::new(&store(), b"k").expect("legal");
+            VersionQuery { key, descending, from, to, after, kept: Kept::default(), limit: 1 }.ticks()
+        };
+        for descending in [false, true] {
+            assert_eq!(ticks(descending, None, None, None), (0, i64::MAX));
+            assert_eq!(ticks(descending, at(3), at(9), None), (3, 9));
+        }
+        assert_eq!(ticks(false, at(3), at(9), at(5)), (6, 9));
+        assert_eq!(ticks(true, at(3), at(9), at(5)), (3, 4));
+        assert_eq!(ticks(false, at(3), at(9), at(1)), (3, 9), "a cursor widens nothing");
+        assert_eq!(ticks(true, at(3), at(9), at(20)), (3, 9), "a cursor widens nothing");
+        assert_eq!(ticks(false, None, None, at(u64::MAX)), (i64::MAX, i64::MAX));
+    }
+
+    #[test]
+    fn numbers_are_asked_for_behind_a_place_and_up_to_a_number() {
+        let query = |ascending, after: Option<(i64, &str)>| {
+            let after = after.map(|(number, key)| (number, key.into()));
+            SortedQuery { store: store(), ascending, min: -5, max: 7, after, limit: 1 }
+        };
+        assert_eq!(query(true, None).bounds(), ((-5, ""), 7));
+        assert_eq!(query(false, None).bounds(), ((7, BEHIND_ANY_NAME), -5));
+        assert_eq!(query(true, Some((2, "k"))).bounds(), ((2, "k"), 7));
+        assert_eq!(query(false, Some((2, "k"))).bounds(), ((2, "k"), -5));
+        assert_eq!(query(true, Some((-9, "k"))).bounds(), ((-5, ""), 7), "a cursor widens nothing");
+        assert_eq!(query(false, Some((9, "k"))).bounds(), ((7, BEHIND_ANY_NAME), -5), "a cursor widens nothing");
+    }
+
+    #[test]
+    fn a_scope_is_a_range_from_behind_a_key() {
+        let range = KeyRange::of_scope(store(), "k", Kept::default(), 3);
+        let place = |key: &str| KeyPlace { scope: "gold".into(), key: key.into() };
+        assert_eq!((range.after, range.before, range.limit), (place("k"), place(BEHIND_ANY_NAME), 3));
+    }
+}

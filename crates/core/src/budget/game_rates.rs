@@ -55,8 +55,8 @@ impl GameRates {
         }
     }
 
-    /// Counts a call on this key, if there is room for it. `users`: players of all servers. Of a read 1 KB is counted: what it
-    /// brings is known later ([`Self::has_read`]).
+    /// Counts a call on this key, if there is room for it. `users`: players of all servers. Of a read 1 KB is counted, and of an
+    /// update 1 KB written: what they bring and write is known later ([`Self::has_read`], [`Self::has_updated`]).
     pub fn admit(&mut self, now: Timestamp, users: u32, key: Option<&EntryKey>, charge: &Charge) -> Room {
         match self.limits {
             Limits::Off | Limits::Fair => Room::Now,
@@ -67,7 +67,9 @@ impl GameRates {
 
     fn admit_modern(&mut self, now: Timestamp, users: u32, key: Option<&EntryKey>, charge: &Charge) -> Room {
         let reads = charge.requests.iter().any(|request| !request.is_write());
-        let writes = charge.is_write().then(|| kb(charge.bytes.saturating_sub(CALL_OVERHEAD_BYTES)));
+        // What reads and writes is an update.
+        let known = if reads { 0 } else { charge.bytes.saturating_sub(CALL_OVERHEAD_BYTES) };
+        let writes = charge.is_write().then(|| kb(known));
         if let Some(key) = key {
             let used = self.of_key(now, key);
             let read_in = if reads { used.read.room_in(now, 1, KEY_READ_KB_PER_MINUTE) } else { Default::default() };
@@ -125,9 +127,10 @@ impl GameRates {
         }
     }
 
-    /// An update of a key has written so many bytes, of which so many were known when it was admitted.
-    pub fn has_updated(&mut self, now: Timestamp, key: &EntryKey, bytes: usize, known: usize) {
-        let more = kb(bytes).saturating_sub(kb(known));
+    /// An update of a key has written so many bytes.
+    pub fn has_updated(&mut self, now: Timestamp, key: &EntryKey, bytes: usize) {
+        // The first KB is counted.
+        let more = kb(bytes) - 1;
         if self.limits == Limits::Roblox && more > 0 {
             self.of_key(now, key).written.count(now, more);
         }

@@ -75,9 +75,11 @@ impl ServerBudgets {
         budget.check_rate(base, per_player).map(|_| ())
     }
 
-    /// The server closes: it can save what it has to save (spec §6.4).
+    /// The server closes: it can save what it has to save (spec §6.4), also where a script has set less than the default
+    /// base.
     pub fn top_up(&mut self) {
-        for (bucket, rate) in self.buckets.iter_mut().zip(self.rates) {
+        for ((bucket, rate), request) in self.buckets.iter_mut().zip(&mut self.rates).zip(RequestType::ALL) {
+            rate.base = rate.base.max(request.server_rate().base);
             bucket.raise_to(u64::from(rate.base), BUDGET_AT_CLOSE_SECONDS);
         }
     }
@@ -85,14 +87,22 @@ impl ServerBudgets {
     /// How long until there is budget for a call, if nothing else takes it: zero is now, `None` is never, as things are. The
     /// second is the type that it waits for longest.
     pub fn wait(&self, charge: &Charge) -> (Option<Duration>, Option<RequestType>) {
-        let of_type = |request: &RequestType| {
-            let per_minute = self.per_minute(*request);
-            // What is more than a full budget is started by a full one.
-            let needed = u64::from(charge.count).min(BUDGET_MINUTES * per_minute).max(1);
-            (self.buckets[*request as usize].wait(needed, per_minute), *request)
-        };
+        let of_type = |request: &RequestType| (self.wait_for(*request, charge.count), *request);
         let longest = charge.requests.iter().map(of_type).max_by_key(|(wait, _)| wait.unwrap_or(Duration::MAX));
         longest.map_or((Some(Duration::ZERO), None), |(wait, request)| (wait, Some(request)))
+    }
+
+    fn wait_for(&self, request: RequestType, count: u32) -> Option<Duration> {
+        let per_minute = self.per_minute(request);
+        // What is more than a full budget is started by a full one.
+        let needed = u64::from(count).min(BUDGET_MINUTES * per_minute).max(1);
+        self.buckets[request as usize].wait(needed, per_minute)
+    }
+
+    /// The types of which there is not enough budget for a call now.
+    pub fn lacking(&self, charge: &Charge) -> impl Iterator<Item = &'static RequestType> {
+        let count = charge.count;
+        charge.requests.iter().filter(move |request| self.wait_for(**request, count) != Some(Duration::ZERO))
     }
 
     /// Takes what a call costs.

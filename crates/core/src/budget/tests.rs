@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::entry_key::{EntryKey, GameId, StoreId};
 use crate::error::CallError;
-use crate::limits::{Limits, QUEUED_FAIRLY_MAX};
+use crate::limits::{CALL_DEADLINE, Limits, QUEUED_FAIRLY_MAX};
 use crate::ops::{Request, Set, Update};
 use crate::value::Value;
 
@@ -31,9 +31,20 @@ fn named(name: &str) -> BudgetType {
     BudgetType::ALL.into_iter().find(|budget| budget.name() == name).unwrap()
 }
 
+/// More than all calls of a test hold.
+const BYTES: usize = 64 << 20;
+
 /// A queue of numbers, with Roblox's rates.
 fn queues() -> Queues<u32> {
-    Queues::new(Limits::Roblox, start())
+    Queues::new(Limits::Roblox, start(), BYTES, CALL_DEADLINE)
+}
+
+fn set() -> Request {
+    Request::Set(Set { value: Value::integer(1), attributes: Default::default() })
+}
+
+fn update() -> Request {
+    Request::Update(Update::NOT_RUN)
 }
 
 fn asked(request: &Request, key: &EntryKey) -> Asked {
@@ -78,7 +89,7 @@ fn a_server_starts_with_a_burst_and_fills_to_three_minutes() {
 #[test]
 fn no_budgets_no_numbers() {
     for limits in [Limits::Off, Limits::Fair, Limits::RobloxClassic] {
-        let mut queues = Queues::<u32>::new(limits, start());
+        let mut queues = Queues::<u32>::new(limits, start(), BYTES, CALL_DEADLINE);
         assert!(BudgetType::ALL.iter().all(|budget| queues.budget(start(), 0, *budget) == i32::MAX));
         assert!(queues.set_rate(start(), 0, named("StandardRead"), (0, 0)).is_ok());
         assert!(queues.set_rate(start(), 0, named("StandardRead"), (10_001, 0)).is_err(), "checked all the same");
@@ -97,6 +108,17 @@ fn a_closing_server_can_save() {
     full.budget(at(3_600), 0, named("StandardRead"));
     full.top_up(at(3_600), 0);
     assert_eq!(full.budget(at(3_600), 0, named("StandardRead")), 180, "nothing is taken away");
+}
+
+#[test]
+fn a_closing_server_can_save_whatever_its_scripts_have_set() {
+    let mut queues = queues();
+    queues.set_rate(start(), 10, named("StandardWrite"), (0, 40)).unwrap();
+    queues.set_rate(start(), 10, named("StandardRead"), (100, 0)).unwrap();
+    queues.top_up(start(), 0);
+    let mut shown = |now| ["StandardWrite", "StandardRead"].map(|name| queues.budget(now, 0, named(name)));
+    assert_eq!(shown(start()), [150, 250], "of the default, or of more");
+    assert_eq!(shown(at(3_600)), [180, 300], "and it fills from then on");
 }
 
 #[test]
@@ -191,7 +213,7 @@ fn each_queue_holds_thirty_and_drops_the_next() {
 
 #[test]
 fn what_waits_for_its_share_waits_in_one_long_queue() {
-    let (mut queues, key) = (Queues::new(Limits::Fair, start()), key(StoreKind::Standard, "k"));
+    let (mut queues, key) = (Queues::new(Limits::Fair, start(), BYTES, CALL_DEADLINE), key(StoreKind::Standard, "k"));
     let busy = |_: &Asked| Room::In(Duration::from_millis(5));
     for number in 0..QUEUED_FAIRLY_MAX {
         assert_eq!(queues.enter(start(), 0, asked(&Request::Get, &key), busy, number), Entered::Waits);
@@ -199,6 +221,108 @@ fn what_waits_for_its_share_waits_in_one_long_queue() {
     let next = queues.enter(start(), 0, asked(&Request::Get, &key), busy, 0);
     assert_eq!(next, Entered::Refused(0, CallError::memory_full()));
     assert_eq!(queues.wake(), Some(start().later(Duration::from_millis(5))));
+}
+
+#[test]
+fn what_waits_holds_no_more_bytes_than_it_may() {
+    let key = key(StoreKind::Standard, "k");
+    let large = |bytes| {
+        let asked = asked(&set(), &key);
+        Asked { charge: Charge { bytes, ..asked.charge }, ..asked }
+    };
+    let busy = |_: &Asked| Room::In(Duration::from_millis(5));
+    for limits in [Limits::Fair, Limits::Roblox] {
+        let mut queues = Queues::new(limits, start(), 1_000, CALL_DEADLINE);
+        assert_eq!(queues.enter(start(), 0, large(600), busy, 1), Entered::Waits);
+        assert_eq!(queues.enter(start(), 0, large(401), busy, 2), Entered::Refused(2, CallError::memory_full()));
+        assert_eq!(queues.enter(start(), 0, large(400), busy, 3), Entered::Waits);
+        assert_eq!(queues.next(start(), 0, free), Some((1, None)));
+        assert_eq!(queues.enter(start(), 0, large(601), busy, 4), Entered::Refused(4, CallError::memory_full()));
+        assert_eq!(queues.enter(start(), 0, large(600), busy, 5), Entered::Waits, "what has started waits no more");
+    }
+}
+
+#[test]
+fn a_call_that_is_put_back_has_its_place_again() {
+    let mut queues = Queues::new(Limits::Fair, start(), 2_000, CALL_DEADLINE);
+    let [a, b] = ["a", "b"].map(|name| asked(&update(), &key(StoreKind::Standard, name)));
+    let large = Asked { charge: Charge { bytes: 1_200, ..a.charge }, ..a.clone() };
+    let busy = |_: &Asked| Room::In(Duration::from_secs(20));
+    for (number, asked) in [(1, &a), (2, &a), (3, &b)] {
+        assert_eq!(queues.enter(start(), 0, asked.clone(), busy, number), Entered::Waits);
+    }
+    assert_eq!(queues.next(start(), 0, free), Some((1, None)));
+    queues.put_back(large, 1);
+    let mut asked_for = Vec::new();
+    let room = |asked: &Asked| {
+        asked_for.push(asked.charge.bytes);
+        busy(asked)
+    };
+    assert_eq!(queues.next(start(), 0, room), None);
+    assert_eq!(asked_for, [1_200, b.charge.bytes], "what it costs, and the other key; what is behind it waits");
+    assert_eq!(queues.enter(start(), 0, b, busy, 4), Entered::Refused(4, CallError::memory_full()));
+    assert_eq!(queues.next(at(11), 0, busy), Some((1, Some(CallError::timed_out()))), "it has waited for as long");
+    assert_eq!(drain(&mut queues, at(11)), [2, 3]);
+}
+
+#[test]
+fn an_update_that_lacks_write_budget_does_not_hold_up_reads() {
+    let (mut queues, [a, b, c]) = (queues(), ["a", "b", "c"].map(|name| key(StoreKind::Standard, name)));
+    queues.set_rate(start(), 0, named("StandardWrite"), (0, 0)).unwrap();
+    queues.set_rate(start(), 0, named("StandardRead"), (1, 0)).unwrap();
+    assert_eq!(queues.enter(start(), 0, asked(&update(), &a), free, 1), Entered::Waits);
+    assert_eq!(queues.enter(start(), 0, asked(&set(), &b), free, 2), Entered::Waits, "writes it does");
+    for number in 3..6 {
+        assert_eq!(queues.enter(start(), 0, asked(&Request::Get, &c), free, number), Entered::Starts(number));
+    }
+    assert_eq!(queues.enter(start(), 0, asked(&Request::Get, &c), free, 6), Entered::Waits, "there are no more");
+    queues.set_rate(start(), 0, named("StandardWrite"), (60, 0)).unwrap();
+    assert_eq!(drain(&mut queues, at(1)), [0; 0], "now it lacks a read");
+    queues.set_rate(at(1), 0, named("StandardWrite"), (0, 0)).unwrap();
+    assert_eq!(drain(&mut queues, at(61)), [0; 0], "the read that comes is kept for it");
+    queues.set_rate(at(61), 0, named("StandardWrite"), (60, 0)).unwrap();
+    assert_eq!(drain(&mut queues, at(62)), [1]);
+    assert_eq!(drain(&mut queues, at(119)), [2]);
+    assert_eq!(drain(&mut queues, at(121)), [6]);
+}
+
+/// A look at a call that comes, and one at all that wait, do not go through all of them for each.
+#[test]
+fn what_waits_is_looked_at_once() {
+    let mut queues = Queues::new(Limits::Fair, start(), BYTES, CALL_DEADLINE);
+    let busy = |_: &Asked| Room::In(Duration::from_millis(5));
+    for number in 0..QUEUED_FAIRLY_MAX {
+        let key = key(StoreKind::Standard, &(number / 2).to_string());
+        assert_eq!(queues.enter(start(), 0, asked(&set(), &key), busy, number), Entered::Waits);
+    }
+    let mut looks = 0;
+    let mut every_other = |_: &Asked| {
+        looks += 1;
+        if looks % 2 == 0 { Room::Now } else { Room::In(Duration::from_millis(5)) }
+    };
+    let mut started = Vec::new();
+    while let Some((call, _)) = queues.next(start(), 0, &mut every_other) {
+        started.push(call);
+    }
+    assert!(started.is_sorted());
+    assert!(looks <= QUEUED_FAIRLY_MAX, "each at most once: {looks}");
+    assert!(!queues.is_empty() && queues.wake() == Some(start().later(Duration::from_millis(5))));
+    assert_eq!(std::iter::from_fn(|| queues.next(start(), 0, free)).count(), QUEUED_FAIRLY_MAX - started.len());
+    assert!(queues.is_empty() && queues.wake().is_none());
+    assert!(!queues.waits_to_write(&key(StoreKind::Standard, "0")));
+}
+
+#[test]
+fn calls_behind_a_throttled_key_do_not_wait_for_longer_than_it() {
+    let (mut queues, hot) =
+        (Queues::new(Limits::Roblox, start(), BYTES, Duration::from_secs(9)), key(StoreKind::Standard, "hot"));
+    let busy = |_: &Asked| Room::In(Duration::from_secs(1));
+    for number in 0..20 {
+        assert_eq!(queues.enter(start(), 0, asked(&Request::Get, &hot), busy, number), Entered::Waits);
+    }
+    assert_eq!(queues.next(at(8), 0, busy), None);
+    let ended: Vec<_> = std::iter::from_fn(|| queues.next(at(9), 0, busy)).collect();
+    assert_eq!(ended, (0..20).map(|number| (number, Some(CallError::key_throttled()))).collect::<Vec<_>>());
 }
 
 #[test]
@@ -351,11 +475,13 @@ fn what_an_update_writes_is_counted_when_it_is_known() {
     let (mut rates, hot) = (GameRates::new(Limits::Roblox), key(StoreKind::Standard, "hot"));
     let update = Charge::of(StoreKind::Standard, &Request::Update(Update::NOT_RUN));
     assert_eq!(rates.admit(start(), 0, Some(&hot), &update), Room::Now);
-    rates.has_updated(start(), &hot, 4_096 * 1_024, 0);
-    assert_eq!(rates.admit(start(), 0, Some(&hot), &update), Room::In(Duration::from_secs(61)));
-    let mut known = GameRates::new(Limits::Roblox);
-    known.has_updated(start(), &hot, 4_096 * 1_024, 4_096 * 1_024);
-    assert_eq!(known.admit(start(), 0, Some(&hot), &update), Room::Now, "nothing twice");
+    rates.has_updated(start(), &hot, 2_048 * 1_024);
+    // One that has run already says how much it writes: nothing is counted twice.
+    let run = Charge { bytes: CALL_OVERHEAD_BYTES + 2_048 * 1_024, ..update };
+    assert_eq!(rates.admit(start(), 0, Some(&hot), &run), Room::Now);
+    rates.has_updated(start(), &hot, 2_047 * 1_024);
+    assert_eq!(rates.admit(start(), 0, Some(&hot), &update), Room::Now, "one KB");
+    assert_eq!(rates.admit(start(), 0, Some(&hot), &update), Room::In(Duration::from_secs(61)), "none");
 }
 
 #[test]
@@ -417,18 +543,26 @@ struct Model {
     throttled: Vec<EntryKey>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Why {
-    Budget,
+    /// What it lacks, or has lacked.
+    Budget(Vec<RequestType>),
     Turn,
-    KeySince(u64),
+    Key,
 }
 
 #[derive(Clone)]
 struct Parked {
     number: u32,
     asked: Asked,
+    since: u64,
     why: Why,
+}
+
+impl Parked {
+    fn needs(&self, request: RequestType) -> bool {
+        matches!(&self.why, Why::Budget(types) if types.contains(&request))
+    }
 }
 
 impl Model {
@@ -451,32 +585,27 @@ impl Model {
     }
 
     /// May it start behind those?
-    fn start(&mut self, asked: &Asked, why: Option<Why>, before: &[Parked]) -> Result<(), Why> {
+    fn start(&mut self, asked: &Asked, before: &[Parked]) -> Result<(), Why> {
         if before.iter().any(|parked| asked.key.is_some() && parked.asked.key == asked.key) {
             return Err(Why::Turn);
         }
-        let shares = |parked: &&Parked| {
-            parked.why == Why::Budget
-                && parked.asked.charge.requests.iter().any(|of| asked.charge.requests.contains(of))
-        };
-        let types = asked.charge.requests.iter().map(|of| *of as usize);
-        if before.iter().any(|parked| shares(&parked)) || types.clone().any(|of| self.sixtieths[of] < 60) {
-            return Err(Why::Budget);
+        let types = asked.charge.requests;
+        let taken = types.iter().filter(|of| before.iter().any(|parked| parked.needs(**of)));
+        let lacking = types.iter().filter(|of| self.sixtieths[**of as usize] < 60);
+        let why: [Vec<_>; 2] = [taken.copied().collect(), lacking.copied().collect()];
+        if let Some(types) = why.into_iter().find(|types| !types.is_empty()) {
+            return Err(Why::Budget(types));
         }
         if asked.key.as_ref().is_some_and(|key| self.throttled.contains(key)) {
-            return Err(if let Some(Why::KeySince(since)) = why {
-                Why::KeySince(since)
-            } else {
-                Why::KeySince(self.seconds)
-            });
+            return Err(Why::Key);
         }
-        types.for_each(|of| self.sixtieths[of] -= 60);
+        types.iter().for_each(|of| self.sixtieths[*of as usize] -= 60);
         Ok(())
     }
 
     fn call(&mut self, number: u32, asked: Asked) -> &'static str {
         let before = self.waiting.clone();
-        match self.start(&asked, None, &before) {
+        match self.start(&asked, &before) {
             Ok(()) => "starts",
             Err(why) => {
                 let sort =
@@ -484,7 +613,7 @@ impl Model {
                 if before.iter().filter(|parked| sort(&parked.asked) == sort(&asked)).count() >= 30 {
                     return "dropped";
                 }
-                self.waiting.push(Parked { number, asked, why });
+                self.waiting.push(Parked { number, asked, since: self.seconds, why });
                 "waits"
             }
         }
@@ -494,12 +623,14 @@ impl Model {
     fn drain(&mut self) -> Vec<(u32, bool)> {
         let (mut ended, mut kept) = (Vec::new(), Vec::new());
         for mut parked in std::mem::take(&mut self.waiting) {
-            match self.start(&parked.asked, Some(parked.why), &kept) {
+            match self.start(&parked.asked, &kept) {
                 Ok(()) => ended.push((parked.number, true)),
-                Err(Why::KeySince(since)) if self.seconds >= since + 30 => ended.push((parked.number, false)),
+                Err(Why::Key) if self.seconds >= parked.since + 30 => ended.push((parked.number, false)),
                 Err(why) => {
-                    if !matches!(parked.why, Why::KeySince(_)) {
-                        parked.why = why;
+                    match (&mut parked.why, why) {
+                        (Why::Key, _) => {}
+                        (Why::Budget(types), Why::Budget(more)) => types.extend(more),
+                        (before, now) => *before = now,
                     }
                     kept.push(parked);
                 }
@@ -580,7 +711,9 @@ proptest! {
                 }
                 Event::Close => {
                     queues.top_up(at(seconds), players);
-                    for of in 0..8 {
+                    let defaults = Model::new().rates;
+                    for (of, default) in defaults.into_iter().enumerate() {
+                        model.rates[of].0 = model.rates[of].0.max(default.0);
                         model.sixtieths[of] = model.sixtieths[of].max(150 * model.rates[of].0);
                     }
                 }

@@ -93,6 +93,20 @@ fn a_page_without_removed_keys_looks_at_512() {
 }
 
 #[test]
+fn it_looks_at_512_of_all_parts_together() {
+    let keys = |scope: &'static str| (0..300).map(move |n| ((scope.to_owned(), format!("k{n:03}")), true));
+    let stored: BTreeMap<_, _> = keys("g").chain(keys("g/h")).collect();
+    let (store, prefix) = (store("g"), "g/".into());
+    let list = KeyList { store, all_scopes: true, prefix, exclude_deleted: true, after: None, size: 50 };
+    let mut page = KeyPage::new(list, Kept::default());
+    while let Some(range) = page.question() {
+        page.take(answer(&stored, &range));
+    }
+    let next = page.into_page().next.map(|next| (next.scope.to_string(), next.key.to_string()));
+    assert_eq!(next, Some(("g/h".to_owned(), "k211".to_owned())));
+}
+
+#[test]
 fn a_full_last_page_is_the_last() {
     for exclude_deleted in [false, true] {
         let page = page(&keys_of(|_| false, 50), exclude_deleted, 50);

@@ -36,3 +36,18 @@ impl MessageRates {
         8_u32.saturating_mul(self.players).saturating_add(20)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_grow_with_players_and_servers() {
+        // Spec §7.2.
+        let rates = MessageRates { players: 10, servers: 3 };
+        assert_eq!((rates.published(), rates.subscriptions()), (3_000, 100));
+        assert_eq!((rates.received_per_topic(), rates.received_per_game()), (280, 1_000));
+        let huge = MessageRates { players: u32::MAX, servers: u32::MAX };
+        assert_eq!((huge.published(), huge.received_per_game()), (u32::MAX, u32::MAX));
+    }
+}

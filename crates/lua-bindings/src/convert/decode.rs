@@ -4,11 +4,12 @@
 //! caching.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use mlua::{Lua, LuaString, Table, Value as LuaValue};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::buffers::{self, COMPRESSED, PLAIN};
+use super::buffers::{self, COMPRESSED, INFLATED_BYTES_MAX, PLAIN};
 use super::{TAG_MARK, TAG_TYPE};
 
 /// Makes a fresh Luau value of stored JSON.
@@ -17,11 +18,16 @@ use super::{TAG_MARK, TAG_TYPE};
 /// If the text is not JSON, or the VM is out of memory.
 pub fn decode(lua: &Lua, json: &[u8]) -> mlua::Result<LuaValue> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    ToLua(lua).deserialize(&mut deserializer).map_err(mlua::Error::external)
+    let left = Cell::new(INFLATED_BYTES_MAX);
+    ToLua { lua, left: &left }.deserialize(&mut deserializer).map_err(mlua::Error::external)
 }
 
 #[derive(Clone, Copy)]
-struct ToLua<'a>(&'a Lua);
+struct ToLua<'a> {
+    lua: &'a Lua,
+    /// Bytes that compressed buffers may still inflate to.
+    left: &'a Cell<u64>,
+}
 
 impl<'de> DeserializeSeed<'de> for ToLua<'_> {
     type Value = LuaValue;
@@ -60,11 +66,11 @@ impl<'de> Visitor<'de> for ToLua<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<LuaValue, E> {
-        self.0.create_string(value).map(LuaValue::String).map_err(E::custom)
+        self.lua.create_string(value).map(LuaValue::String).map_err(E::custom)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<LuaValue, A::Error> {
-        let table = self.0.create_table().map_err(A::Error::custom)?;
+        let table = self.lua.create_table().map_err(A::Error::custom)?;
         let mut index = 0;
         while let Some(value) = elements.next_element_seed(self)? {
             index += 1;
@@ -76,7 +82,7 @@ impl<'de> Visitor<'de> for ToLua<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<LuaValue, A::Error> {
-        let table = self.0.create_table().map_err(A::Error::custom)?;
+        let table = self.lua.create_table().map_err(A::Error::custom)?;
         let (mut first, mut marked) = (true, false);
         while let Some(name) = members.next_key_seed(Name)? {
             let value = members.next_value_seed(self)?;
@@ -109,12 +115,12 @@ impl ToLua<'_> {
             (Some("numeric"), Some("-inf")) => return number(f64::NEG_INFINITY),
             (Some("buffer"), _) => match (text(PLAIN), text(COMPRESSED)) {
                 (Some(base64), _) => buffers::plain(&base64)?,
-                (None, Some(base64)) => buffers::compressed(&base64)?,
+                (None, Some(base64)) => buffers::compressed(&base64, self.left)?,
                 (None, None) => return Ok(None),
             },
             _ => return Ok(None),
         };
-        self.0.create_buffer(bytes).map(|buffer| Some(LuaValue::Buffer(buffer)))
+        self.lua.create_buffer(bytes).map(|buffer| Some(LuaValue::Buffer(buffer)))
     }
 }
 

@@ -15,10 +15,18 @@ use mlua::{Function, Table, Thread};
 
 use super::Ended;
 
+/// What a call writes.
+#[derive(Debug)]
+pub(super) struct Writes {
+    pub(super) key: EntryKey,
+    /// What its reply shows is not there any more.
+    pub(super) removes: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct OpenCall {
-    /// The key that it writes.
-    pub(super) writes: Option<EntryKey>,
+    /// What it writes; not before it has started.
+    pub(super) writes: Option<Writes>,
     /// Who is resumed when it ends; only kept for a scheduler.
     pub(super) thread: Option<Thread>,
     pub(super) ended: Option<Ended>,
@@ -31,7 +39,7 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    pub(super) fn new(writes: Option<EntryKey>, thread: Option<Thread>) -> Self {
+    pub(super) fn new(writes: Option<Writes>, thread: Option<Thread>) -> Self {
         let not_before = Timestamp::default();
         Self { writes, thread, ended: None, not_before, lost: None, is_abandoned: false }
     }
@@ -94,6 +102,13 @@ impl Calls {
         }
     }
 
+    /// A call that has waited has started.
+    pub(super) fn started(&mut self, op: u64, writes: Option<Writes>) {
+        if let Some(call) = self.open.get_mut(&op) {
+            call.writes = writes;
+        }
+    }
+
     /// The coroutine of a call is gone.
     pub(super) fn abandon(&mut self, op: u64) {
         match self.open.get_mut(&op) {
@@ -119,8 +134,8 @@ impl Calls {
         if call.ended.is_some() {
             return;
         }
-        if let Some(key) = &call.writes {
-            self.queue.answered(key, op);
+        if let Some(writes) = &call.writes {
+            self.queue.answered(&writes.key, op);
         }
         call.ended = Some(ended);
         match call.not_before {

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use clawstore_actors::Server;
 use clawstore_core::budget::{Asked, BudgetType, Charge, Entered, Queues, Room, Throttle};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::entry::VersionId;
@@ -37,6 +38,21 @@ struct Waiting {
     latency: Duration,
 }
 
+/// Why a call was not handed to the store.
+#[derive(Debug)]
+pub(super) enum NotBegun {
+    /// It has ended.
+    Ended(Ended),
+    /// There is no room for an update whose transform has run: now it is known what it costs.
+    NoRoom(Box<Call>, Charge),
+}
+
+impl From<Ended> for NotBegun {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -54,14 +70,6 @@ impl Call {
             | Self::Update { key, .. }
             | Self::RemoveVersion { key, .. } => Some(key),
             Self::Look(look) => look.key(),
-        }
-    }
-
-    /// The key that it writes.
-    fn writes(&self) -> Option<&EntryKey> {
-        match self {
-            Self::Read { .. } | Self::Look(_) => None,
-            Self::Write { key, .. } | Self::Update { key, .. } | Self::RemoveVersion { key, .. } => Some(key),
         }
     }
 
@@ -95,8 +103,10 @@ impl Call {
 }
 
 impl Gate {
-    pub(super) fn new(limits: Limits, now: Timestamp) -> Self {
-        let queues = State::new(Queues::new(limits, now));
+    pub(super) fn new(server: &Server) -> Self {
+        let limits = server.limits();
+        let queues = Queues::new(limits, server.steady(), server.pending_bytes_max(), server.call_deadline());
+        let queues = State::new(queues);
         Self { limits, has_waiting: AtomicBool::new(false), queues }
     }
 
@@ -118,11 +128,11 @@ impl Gate {
         borrow(&self.queues).wake()
     }
 
-    /// The key that the newest call that waits writes, and what that call is about.
-    fn newest(&self) -> (Option<EntryKey>, String) {
+    /// What the newest call that waits is about.
+    fn newest(&self) -> String {
         let mut queues = borrow(&self.queues);
-        let newest = queues.calls().last();
-        newest.map_or_else(Default::default, |Waiting { call, .. }| (call.writes().cloned(), call.named()))
+        let newest = queues.calls().next_back();
+        newest.map_or_else(Default::default, |Waiting { call, .. }| call.named())
     }
 
     /// A call that waits gets its latency when it starts; `false` if it does not wait.
@@ -131,7 +141,7 @@ impl Gate {
             return false;
         }
         let mut queues = borrow(&self.queues);
-        let waiting = queues.calls().find(|waiting| waiting.writer.op == op);
+        let waiting = queues.calls().rfind(|waiting| waiting.writer.op == op);
         waiting.map(|waiting| waiting.latency = latency).is_some()
     }
 }
@@ -151,24 +161,29 @@ impl Vm {
             return self.start_now(lua, writer, call);
         }
         let asked = call.asked();
+        let room = |asked: &Asked| self.server.room(asked.key.as_ref(), &asked.charge);
+        self.enter(lua, writer, call, asked, room)
+    }
+
+    fn enter(&self, lua: &Lua, writer: Writer, call: Call, asked: Asked, room: impl FnOnce(&Asked) -> Room) -> Started {
+        let gate = &self.gate;
         let (now, players) = (self.clock(), self.players());
         let waiting = Waiting { writer, call, latency: Duration::ZERO };
-        let room = |asked: &Asked| self.server.room(asked.key.as_ref(), &asked.charge);
         let entered = borrow(&gate.queues).enter(now, players, asked, room, waiting);
         match entered {
             Entered::Starts(Waiting { writer, call, .. }) => self.start_now(lua, writer, call),
             Entered::Refused(_, error) => Started::Ended(Ended::Refused(error)),
             Entered::Waits => {
-                let (key, named) = gate.newest();
                 // Who waits for a share has not asked for too much.
                 if gate.limits.are_fixed() {
+                    let named = gate.newest();
                     self.log(&format!(
                         "DataStore request was added to queue. If request queue fills, further requests will be \
                          dropped. Try sending fewer requests.Key = {named}"
                     ));
                 }
                 gate.has_waiting.store(true, Ordering::Relaxed);
-                self.open(lua, writer.op, key);
+                self.open(lua, writer.op, None);
                 self.note_next_due();
                 Started::Ticket(writer.op)
             }
@@ -179,9 +194,19 @@ impl Vm {
         self.server.room(call.key(), &call.cost().0)
     }
 
+    /// The cost of an update whose transform has run, if it waits for room for that.
+    pub(super) fn no_room_for(&self, key: &EntryKey, update: &Request) -> Option<Charge> {
+        let charge = (self.gate.limits == Limits::Fair).then(|| Charge::of(key.store.kind, update))?;
+        (self.server.room(Some(key), &charge) != Room::Now).then_some(charge)
+    }
+
     fn start_now(&self, lua: &Lua, writer: Writer, call: Call) -> Started {
-        match self.begin(lua, writer, call, false) {
-            Err(ended) => Started::Ended(ended),
+        match self.begin(lua, writer, call) {
+            Err(NotBegun::Ended(ended)) => Started::Ended(ended),
+            Err(NotBegun::NoRoom(call, charge)) => {
+                let asked = Asked { charge, ..call.asked() };
+                self.enter(lua, writer, *call, asked, |_| Room::In(Duration::ZERO))
+            }
             Ok(writes) => {
                 self.open(lua, writer.op, writes);
                 Started::Ticket(writer.op)
@@ -203,9 +228,15 @@ impl Vm {
             if !latency.is_zero() {
                 self.hold_back(writer.op, latency);
             }
-            let begun = refused.map_or_else(|| self.begin(lua, writer, call, true), |error| Err(Ended::Refused(error)));
-            if let Err(ended) = begun {
-                borrow(&self.calls).end(writer.op, ended);
+            let refused = refused.map(|error| Err(NotBegun::Ended(Ended::Refused(error))));
+            match refused.unwrap_or_else(|| self.begin(lua, writer, call)) {
+                Err(NotBegun::NoRoom(call, charge)) => {
+                    let asked = Asked { charge, ..call.asked() };
+                    borrow(&gate.queues).put_back(asked, Waiting { writer, call: *call, latency });
+                    continue;
+                }
+                Err(NotBegun::Ended(ended)) => borrow(&self.calls).end(writer.op, ended),
+                Ok(writes) => borrow(&self.calls).started(writer.op, writes),
             }
             self.settle(lua, writer.op);
         }
@@ -213,17 +244,27 @@ impl Vm {
         self.note_next_due();
     }
 
-    /// The VM goes: what it has accepted to write is written, and nobody waits for the rest. Transforms cannot run any more.
+    /// The VM goes: what it has accepted to write is written, whatever room there is, and nobody waits for the rest.
+    /// Transforms cannot run any more.
     pub(super) fn start_writes_at_end(&self) {
         for Waiting { writer, call, .. } in borrow(&self.gate.queues).calls() {
             match call {
-                Call::Write { key, request } => {
-                    self.server.write(key, *writer, self.server.wall(), request.clone());
+                Call::Write { key, request } => self.server.write_at_end(key, *writer, request.clone()),
+                Call::RemoveVersion { key, id } => {
+                    self.server.write_at_end(key, *writer, Request::RemoveVersion(*id));
                 }
-                Call::RemoveVersion { key, id } => self.server.remove_version(key, *writer, self.server.wall(), *id),
                 Call::Read { .. } | Call::Look(_) | Call::Update { .. } => {}
             }
         }
+    }
+
+    /// Calls that wait for what never comes, unless somebody changes rates or joins.
+    pub(super) fn stuck_calls(&self) -> usize {
+        if !self.gate.has_waiting.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let (now, players) = (self.clock(), self.players());
+        borrow(&self.gate.queues).stuck(now, players)
     }
 
     fn players(&self) -> u32 {

@@ -10,7 +10,8 @@ use clawstore_core::vm_queue::{Transform, TransformFailed};
 use clawstore_core::{CallError, EntryKey};
 use mlua::{Function, Lua};
 
-use super::gate::Call;
+use super::calls::Writes;
+use super::gate::{Call, NotBegun};
 use super::{Ended, Started, Vm};
 use crate::methods::ConvertOnce;
 use crate::profile::Profile;
@@ -61,22 +62,15 @@ impl Vm {
         self.pass(lua, Call::Update { key, transform })
     }
 
-    /// Hands a call to the store. Gives the key that it writes, if it writes one. `has_waited`: other calls on its key may have
-    /// started just now.
+    /// Hands a call to the store. Gives what it writes, if it writes.
     ///
     /// # Errors
-    /// How it has ended, if it has.
-    pub(super) fn begin(
-        &self,
-        lua: &Lua,
-        writer: Writer,
-        call: Call,
-        has_waited: bool,
-    ) -> Result<Option<EntryKey>, Ended> {
+    /// How it has ended, if it has; the call, if there is no room for it.
+    pub(super) fn begin(&self, lua: &Lua, writer: Writer, call: Call) -> Result<Option<Writes>, NotBegun> {
         match call {
             Call::Read { key, use_cache } => match self.options.profile {
                 Profile::Roblox => {
-                    self.server.read(&key, writer, use_cache).map_or(Ok(None), |it| Err(Ended::Done(it)))
+                    self.server.read(&key, writer, use_cache).map_or(Ok(None), |it| Err(Ended::Done(it).into()))
                 }
                 Profile::Clawblox => {
                     self.server.read_patiently(&key, writer, use_cache);
@@ -89,40 +83,37 @@ impl Vm {
             }
             Call::Write { key, request } => {
                 let at = self.server.wall();
+                let removes = request == Request::Remove;
                 borrow(&self.calls).queue.push_plain(&key, writer, at, &request);
                 self.server.write(&key, writer, at, request);
-                Ok(Some(key))
+                Ok(Some(Writes { key, removes }))
             }
             Call::RemoveVersion { key, id } => {
                 let at = self.server.wall();
                 borrow(&self.calls).queue.push_plain(&key, writer, at, &Request::RemoveVersion(id));
                 self.server.remove_version(&key, writer, at, id);
-                Ok(Some(key))
+                Ok(Some(Writes { key, removes: false }))
             }
-            Call::Update { key, transform } => self.begin_update(lua, writer, key, transform, has_waited).map(Some),
+            Call::Update { key, transform } => self.begin_update(lua, writer, key, transform).map(Some),
         }
     }
 
-    /// Runs the transform now if the key's state can be told; else when the store tells it. What the store shows may lack the
-    /// writes that have started with an update that has waited: a transform must not fail of that.
-    fn begin_update(
-        &self,
-        lua: &Lua,
-        writer: Writer,
-        key: EntryKey,
-        transform: Function,
-        has_waited: bool,
-    ) -> Result<EntryKey, Ended> {
+    /// Runs the transform now if the key's state can be told; else when the store tells it.
+    fn begin_update(&self, lua: &Lua, writer: Writer, key: EntryKey, transform: Function) -> Result<Writes, NotBegun> {
         let at = self.server.wall();
-        let published = || if has_waited { None } else { self.server.published_head(&key) };
-        let found = borrow(&self.calls).queue.foresee(&key, published);
+        let found = borrow(&self.calls).queue.foresee(&key, || self.server.published_head(&key));
         let update = match &found {
             None => Update::NOT_RUN,
             Some(head) => self.run_once(lua, &key, writer, &transform, head)?,
         };
+        let request = Request::Update(update.clone());
+        // The gate has asked for what an update costs that has not run.
+        if let Some(charge) = found.as_ref().and_then(|_| self.no_room_for(&key, &request)) {
+            return Err(NotBegun::NoRoom(Box::new(Call::Update { key, transform }), charge));
+        }
         borrow(&self.calls).queue.push_update(&key, writer, at, transform, &update, found);
-        self.server.write(&key, writer, at, Request::Update(update));
-        Ok(key)
+        self.server.write(&key, writer, at, request);
+        Ok(Writes { key, removes: false })
     }
 
     fn run_once(
@@ -133,10 +124,29 @@ impl Vm {
         transform: &Function,
         head: &Head,
     ) -> Result<Update, Ended> {
+        let mut running = Running { vm: self, op: Some(writer.op) };
         let mut runner = Runner::new(lua, self, key.store.kind);
-        match runner.run(writer.op, transform, head) {
+        let result = runner.run(writer.op, transform, head);
+        running.op = None;
+        match result {
             Ok(result) => Ok(Update { base: Some(head.base()), result }),
             Err(TransformFailed) => Err(runner.failed.pop().map_or(Ended::TransformFailed, |(_, ended)| ended)),
+        }
+    }
+}
+
+/// A call whose transform runs. It ends also when a host's function panics in that: it may have waited, and its coroutine with
+/// it.
+struct Running<'a> {
+    vm: &'a Vm,
+    /// `None` when the transform has run.
+    op: Option<u64>,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(op) = self.op {
+            borrow(&self.vm.calls).end(op, Ended::Refused(CallError::internal()));
         }
     }
 }

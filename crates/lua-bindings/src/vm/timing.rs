@@ -6,21 +6,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clawstore_actors::Server;
 use clawstore_core::CallError;
-use clawstore_core::clock::{Moment, Timestamp};
+use clawstore_core::clock::Timestamp;
 use clawstore_core::ops::Reply;
 use mlua::{Lua, Thread};
 
 use super::calls::Due;
 use super::{Ended, Started, Vm};
-use crate::bindings::Options;
 use crate::shared::borrow;
 
 impl Vm {
     /// What waits are measured by: simulated time where there is some, else time that nobody sets back.
     pub(crate) fn clock(&self) -> Timestamp {
-        clock(&self.server, &self.options)
+        self.server.steady()
     }
 
     /// Starts a call that does nothing and ends after this time, by the server's clock.
@@ -101,10 +99,17 @@ impl Vm {
         call.into_iter().chain(self.gate.next_due()).min()
     }
 
+    /// The same by the wall clock, for a host.
+    pub(crate) fn next_due_by_wall(&self) -> Option<Timestamp> {
+        let (wall, now) = (self.server.wall().ticks(), self.clock().ticks());
+        let at = self.next_due()?.ticks();
+        Some(Timestamp::from_ticks(wall.saturating_add(at.saturating_sub(now))))
+    }
+
     /// Is anything due, now or later, that somebody waits for?
     pub(crate) fn has_due_work(&self) -> bool {
         let is_waited_for = borrow(&self.calls).due.values().any(|due| !matches!(due, Due::Look(_)));
-        is_waited_for || self.gate.next_due().is_some()
+        is_waited_for || (self.gate.next_due().is_some() && self.stuck_calls() == 0)
     }
 
     /// Does what is due by now.
@@ -152,14 +157,6 @@ impl<'a> Settling<'a> {
 impl Drop for Settling<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-/// What waits of a server are measured by.
-pub(super) fn clock(server: &Server, options: &Options) -> Timestamp {
-    match &options.control {
-        Some(_) => server.wall(),
-        None => after(Timestamp::default(), server.now().since(Moment::default())),
     }
 }
 

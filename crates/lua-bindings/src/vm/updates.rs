@@ -11,9 +11,9 @@ use clawstore_core::clock::Timestamp;
 use clawstore_core::ops::{CallResult, Reply};
 use clawstore_core::{Entry, EntryKey};
 use foldhash::fast::FixedState;
-use mlua::{AnyUserData, Function, Lua, Value as LuaValue};
+use mlua::{AnyUserData, Function, Lua, Thread, Value as LuaValue};
 
-use super::calls::Due;
+use super::calls::{Due, Writes};
 use super::timing::after;
 use super::{Ended, Vm};
 use crate::classes::connection::Connection;
@@ -41,6 +41,8 @@ struct Watch {
     told: Option<Timestamp>,
     /// When the key is looked at next.
     next: Timestamp,
+    /// A look at it is to start at once.
+    is_asked: bool,
 }
 
 /// How something came to be known of a key.
@@ -63,11 +65,40 @@ impl Updates {
         let mut watches = borrow(&self.watches);
         if let Some(watch) = watches.get_mut(key) {
             watch.connections.retain(|connection| connection.borrow::<Connection>().is_ok_and(|it| it.is_connected()));
-            if watch.connections.is_empty() {
-                watches.remove(key);
-            }
         }
-        self.is_any.store(!watches.is_empty(), Ordering::Relaxed);
+    }
+
+    /// A look begins: does anyone watch? Then also when the next one of every minute is due, if that is to be set. What nobody
+    /// watches any more stays until such a look: who connects meanwhile starts no other.
+    fn begin_look(&self, key: &EntryKey, now: Timestamp) -> (bool, Option<Timestamp>) {
+        let mut watches = borrow(&self.watches);
+        let Some(watch) = watches.get_mut(key) else { return (false, None) };
+        watch.is_asked = false;
+        let (is_watched, is_regular) = (!watch.connections.is_empty(), watch.next <= now);
+        if is_regular && !is_watched {
+            watches.remove(key);
+            self.is_any.store(!watches.is_empty(), Ordering::Relaxed);
+            return (false, None);
+        }
+        if is_regular {
+            watch.next = after(now, LOOK_EVERY);
+        }
+        (is_watched, is_regular.then_some(watch.next))
+    }
+
+    /// What looks at a key now, unless that is asked for already.
+    fn ask_look(&self, key: &EntryKey) -> Option<Function> {
+        let mut watches = borrow(&self.watches);
+        let watch = watches.get_mut(key).filter(|watch| !watch.is_asked)?;
+        watch.is_asked = true;
+        Some(watch.look.clone())
+    }
+
+    /// Nobody is told of this entry any more, nor of what was there before it.
+    fn skip(&self, key: &EntryKey, entry: &Entry) {
+        if let Some(watch) = borrow(&self.watches).get_mut(key) {
+            watch.told = watch.told.max(Some(entry.updated));
+        }
     }
 
     /// Who is to be told of this entry, if it is news.
@@ -89,67 +120,71 @@ impl Updates {
 impl Vm {
     /// Tells this connection of new values of a key. `look` is a function that looks at it once.
     pub(crate) fn watch(&self, lua: &Lua, key: &EntryKey, connection: AnyUserData, look: Function) {
-        let is_first = {
+        let is_new = {
             let mut watches = borrow(&self.updates.watches);
+            let is_new = !watches.contains_key(key);
             let watch = watches.entry(key.clone()).or_insert_with(|| {
                 let next = Timestamp::default();
-                Watch { connections: Vec::new(), look, told: None, next }
+                Watch { connections: Vec::new(), look, told: None, next, is_asked: false }
             });
             watch.connections.push(connection);
-            watch.connections.len() == 1
+            is_new
         };
         self.updates.is_any.store(true, Ordering::Relaxed);
-        if is_first {
-            self.look_for_update(lua, key, self.clock());
+        if is_new {
+            self.look_for_update(lua, key);
         }
     }
 
     /// A look begins: is anyone interested? Then the next one of every minute is set.
     pub(crate) fn begin_look(&self, lua: &Lua, key: &EntryKey) -> bool {
-        let now = self.clock();
-        let next = {
-            let mut watches = borrow(&self.updates.watches);
-            let Some(watch) = watches.get_mut(key) else { return false };
-            (watch.next <= now).then(|| {
-                watch.next = after(now, LOOK_EVERY);
-                watch.next
-            })
-        };
+        let (is_watched, next) = self.updates.begin_look(key, self.clock());
         if let Some(next) = next {
-            self.look_for_update(lua, key, next);
-        }
-        true
-    }
-
-    fn look_for_update(&self, lua: &Lua, key: &EntryKey, at: Timestamp) {
-        let Some(look) = borrow(&self.updates.watches).get(key).map(|watch| watch.look.clone()) else { return };
-        match lua.create_thread(look) {
-            Ok(thread) if at <= self.clock() => borrow(&self.calls).start(thread),
-            Ok(thread) => {
-                borrow(&self.calls).at(at, Due::Look(thread));
+            let look = borrow(&self.updates.watches).get(key).map(|watch| watch.look.clone());
+            if let Some(thread) = look.and_then(|look| self.look_thread(lua, key, look)) {
+                borrow(&self.calls).at(next, Due::Look(thread));
                 self.note_next_due();
             }
-            Err(error) => self.log(&format!("OnUpdate: {key} is not watched any more: {error}")),
         }
+        is_watched
+    }
+
+    /// Has a key looked at now.
+    fn look_for_update(&self, lua: &Lua, key: &EntryKey) {
+        let look = self.updates.ask_look(key);
+        if let Some(thread) = look.and_then(|look| self.look_thread(lua, key, look)) {
+            borrow(&self.calls).start(thread);
+        }
+    }
+
+    fn look_thread(&self, lua: &Lua, key: &EntryKey, look: Function) -> Option<Thread> {
+        let thread = lua.create_thread(look);
+        let failed = |error: &_| self.log(&format!("OnUpdate: {key} is not watched any more: {error}"));
+        thread.inspect_err(failed).ok()
     }
 
     /// A call of this VM has ended. If it has written a key that is watched, its callbacks are told.
     pub(super) fn note_end(&self, lua: &Lua, op: u64, result: CallResult) {
         let written = self.updates.is_any.load(Ordering::Relaxed).then(|| {
             let calls = borrow(&self.calls);
-            calls.open.get(&op).and_then(|call| call.writes.clone()).map(|key| (key, result.clone()))
+            let writes = calls.open.get(&op).and_then(|call| call.writes.as_ref());
+            writes.map(|Writes { key, removes }| (key.clone(), *removes, result.clone()))
         });
         borrow(&self.calls).end(op, Ended::Done(result));
-        if let Some((key, result)) = written.flatten() {
-            self.note_written(lua, &key, &result);
+        if let Some((key, removes, result)) = written.flatten() {
+            self.note_written(lua, &key, removes, &result);
         }
     }
 
-    fn note_written(&self, lua: &Lua, key: &EntryKey, result: &CallResult) {
+    fn note_written(&self, lua: &Lua, key: &EntryKey, removes: bool, result: &CallResult) {
         match result {
-            // What a removal shows was there before it: nobody is told twice, and the look finds that it is gone.
+            // What a removal shows was there before it: that is no news. The look finds that it is gone.
+            Ok(Reply::Entry(entry)) if removes => {
+                self.updates.skip(key, entry);
+                self.look_for_update(lua, key);
+            }
             Ok(Reply::Entry(entry)) if self.tell_update(lua, key, entry, Seen::Written) => {}
-            Ok(Reply::Entry(_) | Reply::Nothing) => self.look_for_update(lua, key, self.clock()),
+            Ok(Reply::Entry(_) | Reply::Nothing) => self.look_for_update(lua, key),
             _ => {}
         }
     }

@@ -69,7 +69,7 @@ impl Server {
 
     /// What the process does now and then.
     pub(crate) fn sweep(&self, versioning: &Versioning, clock: &dyn Clock) {
-        let sweep = Arc::new(versioning.sweep(&[self.game], clock.wall()));
+        let sweep = Arc::new(versioning.sweep(&[self.game], clock));
         while self.store.runtime.block_on(self.backend.expire(Arc::clone(&sweep))).unwrap() >= sweep.rows {}
     }
 

@@ -32,7 +32,7 @@ fn days_ago(now: Timestamp, days: u64) -> Timestamp {
 
 fn sweep(now: Timestamp, shorter_days: u64) -> Arc<Sweep> {
     let shorter = StoreCutoff { game: GAME, store: "Coins".into(), kept_since: days_ago(now, shorter_days) };
-    Arc::new(Sweep { kept_since: days_ago(now, 30), shorter: vec![shorter], rows: 100 })
+    Arc::new(Sweep { kept_since: days_ago(now, 30), shorter: vec![shorter], rows: 100, is_simulated: false })
 }
 
 /// A partition for a day of the past, with one version of the key in it that was superseded at noon, by every server's clock.
@@ -80,7 +80,9 @@ fn two_do_not_delete_at_once() {
         write_new(&backend, &[key("k")], &first("1")).await;
         backend.commit_batch(batch(2, vec![row(&key("k"), 1, &tombstone)])).await.unwrap();
         backend.leases().unwrap().leave(ME).await.unwrap();
-        let all = || Arc::new(Sweep { kept_since: tombstone.updated.next(), shorter: Vec::new(), rows: 10 });
+        let all = || {
+            Arc::new(Sweep { kept_since: tombstone.updated.next(), shorter: Vec::new(), rows: 10, is_simulated: true })
+        };
         run(&mut other, "BEGIN; SELECT pg_advisory_xact_lock('clawstore.entry'::regclass::oid::bigint)").await;
         assert_eq!(backend.expire(all()).await, Ok(0));
         run(&mut other, "ROLLBACK; BEGIN; SELECT FROM clawstore.entry FOR UPDATE").await;
@@ -108,7 +110,12 @@ fn a_tombstone_that_a_newcomer_took_meanwhile_is_left_to_it() {
         )
         .await;
         run(&mut other, "BEGIN; SELECT pg_advisory_xact_lock(1)").await;
-        let all = Arc::new(Sweep { kept_since: first("1").updated.next(), shorter: Vec::new(), rows: 10 });
+        let all = Arc::new(Sweep {
+            kept_since: first("1").updated.next(),
+            shorter: Vec::new(),
+            rows: 10,
+            is_simulated: true,
+        });
         let take = async {
             let waits =
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -216,7 +223,7 @@ fn a_batch_beside_a_snapshot_has_one_answer() {
         own(&backend, &keys).await;
         let rows = keys[1..].iter().map(|key| row(key, 0, &first("1"))).collect();
         backend.commit_batch(batch(1, rows)).await.unwrap();
-        backend.take_snapshot(GAME, Timestamp::from_unix_ms(1_000)).await.unwrap();
+        backend.take_snapshot(GAME, Timestamp::from_unix_ms(1_000), true).await.unwrap();
         database.psql("UPDATE clawstore.entry SET wanted = 2, wanted_of = 1 WHERE key IN ('new', 'wanted')").unwrap();
         let late = |base: u64, ms| Entry { revision: base + 1, updated: Timestamp::from_unix_ms(ms), ..first("2") };
         backend.commit_batch(batch(2, vec![row(&keys[2], 1, &late(1, 9_000))])).await.unwrap();

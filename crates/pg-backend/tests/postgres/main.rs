@@ -7,6 +7,7 @@
 mod commits;
 mod conformance;
 mod connections;
+mod games;
 mod history;
 mod leases;
 mod messages;

@@ -1,7 +1,8 @@
 //! Whole games: snapshots, and deletion with its way back.
 //!
 //! Owns: their statements, one small transaction each in the writer's turn. Does not own: what a snapshot does to a write
-//! (`commit`), refusing calls of a deleted game (`actors`). Nobody else can be using the game: this is the only process.
+//! (`commit`), deletion for good (`purge`), refusing calls of a deleted game (`actors`). Nobody else can be using the game: this
+//! is the only process.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use clawstore_core::clock::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::Writer;
-use crate::columns::{limit, signed, ticks};
+use crate::columns::{signed, ticks};
 use crate::scans::read_game;
 
 /// The last snapshot of each game that has one.
@@ -69,27 +70,5 @@ impl Writer {
             let restored = statement.execute([game.to_string()])? > 0;
             Ok(if restored { Restoration::Done } else { Restoration::NotDeleted })
         })
-    }
-
-    pub(crate) fn purge_game(&mut self, game: GameId, rows: usize) -> Result<usize, BackendError> {
-        let purged = self.transact(|connection, _| {
-            let Some(StoredGame { id, deleted: Some(_), .. }) = find(connection, game)? else { return Ok(None) };
-            let execute = |sql, left| connection.prepare_cached(sql)?.execute((id, limit(left)));
-            let versions = execute(include_str!("../../queries/purge_versions.sql"), rows)?;
-            let entries = execute(include_str!("../../queries/purge_entries.sql"), rows - versions)?;
-            let is_over = versions + entries < rows;
-            if is_over {
-                // Games and stores keep their ids: readers remember them.
-                connection.prepare_cached(include_str!("../../queries/purge_store_times.sql"))?.execute([id])?;
-                connection.prepare_cached(include_str!("../../queries/purge_game.sql"))?.execute([id])?;
-            }
-            Ok(Some((versions + entries, is_over)))
-        })?;
-        let Some((deleted, is_over)) = purged else { return Ok(0) };
-        if is_over {
-            self.memory.times.forget();
-            self.memory.snapshots.remove(&game);
-        }
-        Ok(deleted)
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clawstore_core::clock::Timestamp;
-use clawstore_core::{Attributes, Entry, EntryKey, Value};
+use clawstore_core::{Attributes, Entry, EntryKey, StoreKind, Value};
 use clawstore_sqlite::{DATABASE_FILE, SqliteBackend};
 use clawstore_testkit::InspectVersions;
 use clawstore_testkit::conformance::Subject;
@@ -24,10 +24,10 @@ impl InspectVersions for Inspector {
         let sql = "SELECT version.revision, version.created, version.updated, version.user_ids, version.metadata, \
                    version.value, version.superseded FROM version JOIN store ON store.id = version.store \
                    JOIN game ON game.id = store.game WHERE game.external_id = ?1 AND store.name = ?2 \
-                   AND version.scope = ?3 AND version.key = ?4 ORDER BY version.revision";
+                   AND version.scope = ?3 AND version.key = ?4 AND (store.kind = 'ordered') = ?5 ORDER BY version.revision";
         let mut statement = connection.prepare(sql).expect("the version table");
-        let game = key.store.game.to_string();
-        let rows = statement.query_map((game, &*key.store.name, &*key.store.scope, &*key.key), |row| {
+        let (game, is_ordered) = (key.store.game.to_string(), key.store.kind == StoreKind::Ordered);
+        let rows = statement.query_map((game, &*key.store.name, &*key.store.scope, &*key.key, is_ordered), |row| {
             let ticks = |index| row.get::<_, i64>(index).map(|ticks| Timestamp::from_ticks(ticks as u64));
             let text = |index| row.get::<_, Option<String>>(index);
             let user_ids = text(3)?.unwrap_or_else(|| "[]".to_owned());

@@ -63,7 +63,7 @@ impl Keys {
     }
 
     fn sweep(&self, kept_since: Timestamp, rows: usize) -> usize {
-        let sweep = Sweep { kept_since, shorter: Vec::new(), rows };
+        let sweep = Sweep { kept_since, shorter: Vec::new(), rows, is_simulated: true };
         wait(self.backend.expire(Arc::new(sweep))).expect("a sweep")
     }
 
@@ -143,12 +143,12 @@ fn a_snapshot_outlives_a_restart_and_counts_once_per_key() {
     let (a, ordered) = (key("a"), score("a"));
     let first = keys.write(&a, &Entry::default(), json(1), day(1), Previous::Overwritten);
     let number = keys.write(&ordered, &Entry::default(), json(1), day(1), Previous::Overwritten);
-    let taken = wait(keys.backend.take_snapshot(GAME, day(2))).expect("a snapshot");
+    let taken = wait(keys.backend.take_snapshot(GAME, day(2), true)).expect("a snapshot");
     assert!(taken.is_new);
     drop(keys);
 
     let mut keys = Keys::open(dir.path());
-    let again = wait(keys.backend.take_snapshot(GAME, day(2).next())).expect("a snapshot");
+    let again = wait(keys.backend.take_snapshot(GAME, day(2).next(), true)).expect("a snapshot");
     assert_eq!((again.is_new, again.at), (false, day(2)), "one a day");
     let second = keys.write(&a, &first, json(2), day(3), Previous::Overwritten);
     assert_eq!(keys.versions(&a), [1, 2]);
@@ -157,7 +157,7 @@ fn a_snapshot_outlives_a_restart_and_counts_once_per_key() {
     keys.write(&ordered, &number, json(2), day(3), Previous::Overwritten);
     assert_eq!(keys.versions(&ordered), [2], "ordered stores have no versions");
     // What is asked to be gone is gone.
-    assert!(wait(keys.backend.take_snapshot(GAME, day(4))).expect("a snapshot").is_new);
+    assert!(wait(keys.backend.take_snapshot(GAME, day(4), true)).expect("a snapshot").is_new);
     keys.write(&a, &third, None, day(4), Previous::Erased);
     assert_eq!(keys.versions(&a), [1, 4]);
 }
@@ -188,7 +188,7 @@ fn a_game_is_deleted_restored_and_purged() {
     assert_eq!(wait(keys.backend.delete_game(GAME, day(1))), Ok(Deletion::Unknown));
     let first = keys.write(&key("a"), &Entry::default(), json(1), day(1), Previous::Overwritten);
     let second = keys.write(&key("a"), &first, json(2), day(1), Previous::Kept);
-    wait(keys.backend.take_snapshot(GAME, day(2))).expect("a snapshot");
+    wait(keys.backend.take_snapshot(GAME, day(2), true)).expect("a snapshot");
     assert_eq!(wait(keys.backend.purge_game(GAME, 10)), Ok(0), "it is not marked");
     assert_eq!(wait(keys.backend.delete_game(GAME, day(2))), Ok(Deletion::Done));
     assert_eq!(wait(keys.backend.delete_game(GAME, day(3))), Ok(Deletion::Already(day(2))));
@@ -213,6 +213,22 @@ fn a_game_is_deleted_restored_and_purged() {
     assert_eq!(keys.versions(&key("a")), [2], "its snapshot is gone with it");
 }
 
+/// Large values are deleted in smaller steps, which nobody sees who asks for rows.
+#[test]
+fn large_values_are_swept_and_purged_as_others_are() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut keys = Keys::open(dir.path());
+    let large = || Some(Value::new(format!("\"{}\"", "x".repeat(3 * 1024 * 1024))).expect("legal"));
+    let mut last = Entry::default();
+    for _ in 0..8 {
+        last = keys.write(&key("a"), &last, large(), day(1), Previous::Kept);
+    }
+    assert_eq!((keys.sweep(day(40), 4), keys.versions(&key("a"))), (4, vec![5, 6, 7, 8]));
+    assert_eq!(wait(keys.backend.delete_game(GAME, day(40))), Ok(Deletion::Done));
+    assert_eq!((keys.sweep(day(40), 0), wait(keys.backend.purge_game(GAME, 10))), (0, Ok(4)));
+    assert_eq!(keys.read(&key("a")), Entry::default());
+}
+
 /// A sweep that fails leaves the backend as it was: the next one does it.
 #[test]
 fn a_sweep_that_cannot_write_changes_nothing() {
@@ -221,7 +237,7 @@ fn a_sweep_that_cannot_write_changes_nothing() {
     let tombstone = keys.write(&key("a"), &Entry::default(), None, day(1), Previous::Overwritten);
     let operator = Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
     operator.execute_batch("BEGIN IMMEDIATE").expect("takes the write lock");
-    let sweep = Arc::new(Sweep { kept_since: day(40), shorter: Vec::new(), rows: 10 });
+    let sweep = Arc::new(Sweep { kept_since: day(40), shorter: Vec::new(), rows: 10, is_simulated: true });
     let backend: &dyn Backend = &keys.backend;
     wait(backend.expire(Arc::clone(&sweep))).expect_err("the lock is taken");
     operator.execute_batch("ROLLBACK").expect("gives it back");

@@ -74,7 +74,7 @@ fn check(backend: &SqliteBackend) {
 
     // Removed rows of before are found by the sweep: `c` at once, `removed` and its version when their time has come.
     let sweep = |since| {
-        let sweep = Sweep { kept_since: tick(since), shorter: Vec::new(), rows: 10 };
+        let sweep = Sweep { kept_since: tick(since), shorter: Vec::new(), rows: 10, is_simulated: true };
         wait(backend.expire(Arc::new(sweep))).expect("a sweep")
     };
     assert_eq!((sweep(0), sweep(20), sweep(21), sweep(100)), (1, 0, 3, 1));

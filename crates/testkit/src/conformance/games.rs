@@ -144,7 +144,7 @@ pub async fn a_purge_leaves_other_games_alone(mut subject: Subject) {
 /// As if it had never been: its keys begin at the first revision, its stores with their first write, without a snapshot.
 pub async fn a_purged_game_is_used_anew(mut subject: Subject) {
     let keys = fill(&mut subject, OURS).await;
-    subject.backend.take_snapshot(OURS, at(40_000)).await.expect("a snapshot");
+    subject.backend.take_snapshot(OURS, at(40_000), true).await.expect("a snapshot");
     delete(&subject, OURS, at(50_000)).await;
     purge(&subject, OURS, 100).await;
 
@@ -159,5 +159,5 @@ pub async fn a_purged_game_is_used_anew(mut subject: Subject) {
     // An old snapshot keeps nothing of it, and a new one may be taken on the same day.
     subject.commit(vec![row(&keys[0], 1, &next(&new, json("2")))]).await;
     assert_eq!(subject.kept_revisions(&keys[0]), [0; 0]);
-    assert!(subject.backend.take_snapshot(OURS, at(70_000)).await.expect("a snapshot").is_new);
+    assert!(subject.backend.take_snapshot(OURS, at(70_000), true).await.expect("a snapshot").is_new);
 }

@@ -14,7 +14,7 @@ use super::{Subject, at, json, key, key_in, next, row, store, store_of};
 const FAR_MS: u64 = 100 * 86_400_000;
 
 async fn expire(subject: &Subject, kept_since: Timestamp, shorter: Vec<StoreCutoff>, rows: usize) -> usize {
-    subject.backend.expire(Arc::new(Sweep { kept_since, shorter, rows })).await.expect("a sweep")
+    subject.backend.expire(Arc::new(Sweep { kept_since, shorter, rows, is_simulated: true })).await.expect("a sweep")
 }
 
 async fn remove(subject: &Subject, key: &EntryKey, id: VersionId) {

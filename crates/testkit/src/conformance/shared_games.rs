@@ -14,7 +14,7 @@ const FAR_MS: u64 = 100 * 86_400_000;
 const FENCE: u64 = 7;
 
 async fn expire(process: &Process<'_>, kept_since: Timestamp, rows: usize) -> usize {
-    let sweep = Sweep { kept_since, shorter: Vec::new(), rows };
+    let sweep = Sweep { kept_since, shorter: Vec::new(), rows, is_simulated: true };
     process.backend.expire(Arc::new(sweep)).await.expect("a sweep")
 }
 

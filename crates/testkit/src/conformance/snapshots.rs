@@ -13,7 +13,7 @@ const DAY_MS: u64 = 86_400_000;
 const GAME: GameId = GameId::Number(1);
 
 async fn snapshot(subject: &Subject, game: GameId, at: Timestamp) -> Snapshot {
-    subject.backend.take_snapshot(game, at).await.expect("a snapshot")
+    subject.backend.take_snapshot(game, at, true).await.expect("a snapshot")
 }
 
 fn written_at(time: Timestamp) -> Entry {

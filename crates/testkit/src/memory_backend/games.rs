@@ -73,7 +73,7 @@ impl ExpireHistory for MemoryBackend {
 }
 
 impl ManageGames for MemoryBackend {
-    fn take_snapshot(&self, game: GameId, at: Timestamp) -> BackendFuture<'_, Snapshot> {
+    fn take_snapshot(&self, game: GameId, at: Timestamp, _is_simulated: bool) -> BackendFuture<'_, Snapshot> {
         Box::pin(async move {
             let mut stored = lock(&self.stored);
             let before = stored.snapshots.get(&game).copied();

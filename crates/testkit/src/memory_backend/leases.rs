@@ -21,6 +21,11 @@ impl MemoryBackend {
         lock(&self.stored).peers(None)
     }
 
+    /// Whether a key has an owner that has not given it back, alive or not.
+    pub fn has_owner(&self, key: &EntryKey) -> bool {
+        lock(&self.stored).owners.contains_key(key)
+    }
+
     /// Forgets the lanes of an incarnation, as the store does a day after its death.
     pub fn forget_lanes(&self, incarnation: Incarnation) {
         lock(&self.last).retain(|lane, _| lane.incarnation != incarnation);

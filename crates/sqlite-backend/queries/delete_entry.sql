@@ -1,0 +1,2 @@
+-- Deletes an entry for good.
+DELETE FROM entry WHERE id = ?1

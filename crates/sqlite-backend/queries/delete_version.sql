@@ -1,0 +1,2 @@
+-- Deletes a version for good.
+DELETE FROM version WHERE id = ?1
