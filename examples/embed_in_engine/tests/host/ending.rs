@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clawstore::{Clawstore, CloseReason, Database, DrainReport};
+use clawstore::{Clawstore, CloseReason, Database};
 use clawstore_testkit::{GatedBackend, MemoryBackend};
 
 use crate::support::{GAME, Host, wait};
@@ -67,13 +67,17 @@ fn shutdown_saves_what_is_dirty_and_counts_it() {
     let id = host.start(&save_many(200));
     host.tick();
     host.manager.destroy(id, CloseReason::DeveloperShutdown);
+    let store = host.game().data_store("Probe").unwrap();
     let release = std::thread::spawn(move || {
         wait(backend.wait_commits_started(1));
+        // What ends before the drain has begun is not in its report: from then on calls are refused.
+        while wait(store.get::<String>("probe")).is_ok() {}
         backend.release();
     });
     let report = host.drain();
     release.join().unwrap();
-    assert_eq!(report, DrainReport { acked: 200, failed: 0, unknown: 0 });
+    // A probe may have been on its way.
+    assert!((200..=201).contains(&report.acked) && report.failed + report.unknown == 0, "{report:?}");
 }
 
 #[test]
