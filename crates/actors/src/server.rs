@@ -97,6 +97,11 @@ impl Server {
         self.game.clock.steady()
     }
 
+    /// Does the game take calls? It does not while it is closing, and while its data is deleted.
+    pub fn takes_calls(&self) -> bool {
+        !self.game.is_closed() && !self.game.is_deleted()
+    }
+
     /// The number of the VM's next call.
     pub fn next_writer(&self) -> Writer {
         Writer { vm: self.vm, op: self.next_op.fetch_add(1, Ordering::Relaxed) }

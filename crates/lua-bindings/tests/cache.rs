@@ -94,3 +94,18 @@ fn a_value_is_not_shown_from_the_cache_while_the_vm_replaces_it() {
         assert_eq!(host.lua.globals().get::<String>("got").unwrap(), found);
     }
 }
+
+/// In both forms: what is closed or deleted is not shown, however fresh it is.
+#[test]
+fn a_game_that_takes_no_calls_shows_nothing_from_the_cache() {
+    for cache in [Cache::Strict, Cache::Fresh] {
+        let store = Store::on(&Place::memory());
+        let host = Host::with_options(&store.game(1), Kind::Scheduler, Options { cache, ..Options::default() });
+        host.start("save", "store():SetAsync('k', 1) assert(store():GetAsync('k') == 1)");
+        host.run();
+        store.drain();
+        host.start("load", "raises_with('401: ', function() return store():GetAsync('k') end) done = true");
+        host.run();
+        assert!(host.global("done").as_boolean().unwrap());
+    }
+}

@@ -19,7 +19,7 @@ pub(crate) fn start(vm: &Shared<Vm>, lua: &Lua, arguments: &Arguments) -> Result
     };
     let Some(cache) = &vm.store_cache else { return Ok(vm.read(lua, key, use_cache)) };
     // What this object does not remember is read past every other cache.
-    let may_show = use_cache && !vm.gate.waits_to_write(&key);
+    let may_show = use_cache && vm.server.takes_calls() && !vm.gate.waits_to_write(&key);
     let shown = may_show.then(|| cache.at_hand(arguments.object(), &key, vm.clock())).flatten();
     Ok(match shown {
         Some(entry) => Started::Ended(Ended::Done(Ok(Reply::Entry(entry)))),
