@@ -170,6 +170,13 @@ impl CallError {
         ErrorCode::Argument.error(message)
     }
 
+    /// Its text as log lines show it (spec §5.1): without the code, whose name stands there, and without the last full stop.
+    pub fn message(&self) -> &str {
+        let code = self.code.number().map(|number| format!("{number}: "));
+        let text = code.and_then(|code| self.text.strip_prefix(&*code)).unwrap_or(&self.text);
+        text.strip_suffix('.').unwrap_or(text)
+    }
+
     /// The store cannot do it now; nothing was applied.
     pub fn unavailable(reason: impl fmt::Display) -> Self {
         ErrorCode::RequestRejected
@@ -246,6 +253,13 @@ mod tests {
         assert_eq!(unknown.outcome, Outcome::Unknown);
         assert!(unknown.text.starts_with("502: ") && unknown.text.contains("UseCache=false"));
         assert!(CallError::closing().text.starts_with("401: "));
+    }
+
+    #[test]
+    fn log_lines_have_the_text_without_code_and_full_stop() {
+        assert_eq!(ErrorCode::KeyNameEmpty.error("Key name can't be empty.").message(), "Key name can't be empty");
+        assert_eq!(CallError::argument("Argument 2 missing or nil").message(), "Argument 2 missing or nil");
+        assert_eq!(CallError::argument("101: a text of its own").message(), "101: a text of its own");
     }
 
     #[test]

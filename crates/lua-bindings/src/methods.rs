@@ -356,7 +356,8 @@ fn log_error(vm: &Vm, method: &Method, arguments: Option<&Arguments>, error: &Ca
     let store = arguments.and_then(Arguments::store_name);
     let store = store.map_or_else(String::new, |store| format!(", Data Store: {store}"));
     // Texts of memory stores begin with the name already.
-    let name = Some(error.code.name()).filter(|name| !error.text.starts_with(name));
+    let message = error.message();
+    let name = Some(error.code.name()).filter(|name| !message.starts_with(name));
     let name = name.map_or_else(String::new, |name| format!("{name}: "));
-    vm.log(&format!("{}: {name}{}. API: {}{store}", method.service, error.text, method.name));
+    vm.log(&format!("{}: {name}{message}. API: {}{store}", method.service, method.name));
 }

@@ -40,7 +40,8 @@ const CALLS: &str = r#"
         local before = #logged()
         raises(text, call[1][call[2]], call[1], unpack(call, 3))
         local line = string.sub(logged(), before + 1)
-        assert(string.find(line, `DataStoreService: {name}: {text}. API: {call[2]}`, 1, true), line)
+        local message = string.gsub(string.gsub(text, "^%d+: ", ""), "%.$", "")
+        assert(string.find(line, `DataStoreService: {name}: {message}. API: {call[2]}`, 1, true), line)
     end
     refused = #calls
 "#;
