@@ -210,7 +210,7 @@ impl Config {
         self
     }
 
-    /// Which rates hold for memory stores and messages. Default: none, but for what keeps the process well.
+    /// Which rates and quotas hold for calls, memory stores and messages. Default: what `Limits` has by default, `Fair`.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.actors.limits = limits;
