@@ -371,3 +371,34 @@ fn a_call_that_waits_to_write_is_known_by_its_key() {
     queues.enter(start(), 0, asked(&Request::Update(Update::NOT_RUN), &a), busy, 2);
     assert!(queues.waits_to_write(&a) && !queues.waits_to_write(&b));
 }
+
+#[test]
+fn what_waits_behind_a_call_that_never_starts_never_starts_either() {
+    let (mut queues, key) = (queues(), key(StoreKind::Standard, "k"));
+    queues.set_rate(start(), 0, named("StandardWrite"), (0, 0)).unwrap();
+    assert_eq!(queues.enter(start(), 0, asked(&set(), &key), free, 0), Entered::Waits);
+    assert_eq!(
+        queues.enter(start(), 0, asked(&Request::Get, &key), free, 1),
+        Entered::Waits,
+        "budget, but not the first"
+    );
+    assert_eq!(queues.stuck(start(), 0), 2);
+    queues.set_rate(start(), 0, named("StandardWrite"), (1, 0)).unwrap();
+    assert_eq!(queues.stuck(start(), 0), 0, "both start in a minute");
+}
+
+#[test]
+fn what_is_there_need_not_be_waited_for_whatever_the_rate() {
+    let bucket = bucket::Bucket::holding(2, start());
+    assert_eq!(bucket.wait(2, 0), Some(Duration::ZERO));
+    assert_eq!(bucket.wait(3, 0), None);
+    assert_eq!(bucket.wait(3, 60), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn methods_are_known_by_their_names() {
+    let set = Throttle::of_request(&set());
+    assert_eq!((Throttle::of_method(set.method()), set.method()), (Some(set), "SetAsync"));
+    assert_eq!(Throttle::of_method("ListKeysAsync"), Some(Throttle::ListKeys));
+    assert_eq!(Throttle::of_method("GetRequestBudgetForRequestType"), None);
+}

@@ -231,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn so_many_publishers_are_known_and_no_more() {
+        let mut here = Arrivals::new(HERE);
+        let mut hears = |publisher: usize| {
+            let payload = &pack(Publisher(2 + publisher as u64), 0, [&message("1")])[0];
+            here.take(payload).expect("ours").len()
+        };
+        assert!((0..PUBLISHERS_MAX).all(|publisher| hears(publisher) == 1), "the first message of each");
+        assert!((0..PUBLISHERS_MAX).all(|publisher| hears(publisher) == 0), "nobody is forgotten while there is room");
+        assert_eq!((hears(PUBLISHERS_MAX), hears(PUBLISHERS_MAX)), (1, 0));
+        assert_eq!(hears(0), 1, "all others are");
+    }
+
+    #[test]
     fn few_messages_share_a_payload() {
         let messages = vec![message("\"x\""); 1_000];
         assert!(pack(HERE, 0, &messages).len() <= 3);

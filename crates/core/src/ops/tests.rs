@@ -142,3 +142,15 @@ fn the_newest_version_is_erased_and_others_are_left_to_where_they_are_kept() {
     assert!(leaves(VersionId { updated: AT.next(), ..head.version() }, &head), "another key's history");
     assert!(leaves(entry.version(), &entry), "a tombstone holds nothing that could be erased");
 }
+
+#[test]
+fn a_call_brings_along_its_value_and_its_metadata() {
+    let attributes = Attributes { user_ids: Vec::new(), metadata: r#"{"a":1}"#.into() };
+    let set = Set { attributes: attributes.clone(), ..set("[12]") };
+    let increment = Request::Increment(Increment { delta: 1, attributes });
+    let updated = Request::Update(Update { result: Some(set.clone()), ..Update::NOT_RUN });
+    assert_eq!(
+        [Request::Set(set), updated, increment, Request::Remove].map(|call| call.payload_bytes()),
+        [11, 11, 7, 0]
+    );
+}
