@@ -149,4 +149,39 @@ mod tests {
         let (early, late) = (Moment::default(), Moment::default() + Duration::from_secs(2));
         assert_eq!((late.since(early), early.since(late)), (Duration::from_secs(2), Duration::ZERO));
     }
+
+    #[derive(Debug)]
+    struct Set(Timestamp, bool);
+
+    impl Clock for Set {
+        fn wall(&self) -> Timestamp {
+            self.0
+        }
+        fn now(&self) -> Moment {
+            Moment::after_start(Duration::from_secs(3))
+        }
+        fn is_simulated(&self) -> bool {
+            self.1
+        }
+    }
+
+    #[derive(Debug)]
+    struct World;
+
+    impl Clock for World {
+        fn wall(&self) -> Timestamp {
+            Timestamp::default()
+        }
+        fn now(&self) -> Moment {
+            Moment::default()
+        }
+    }
+
+    #[test]
+    fn rates_go_by_time_that_nobody_sets_back() {
+        let wall = Timestamp::from_unix_ms(9_000);
+        assert_eq!(Set(wall, true).steady(), wall, "made up: by what scripts see");
+        assert_eq!(Set(wall, false).steady(), Timestamp::from_unix_ms(3_000));
+        assert!(!World.is_simulated(), "unless a clock says so");
+    }
 }

@@ -211,4 +211,12 @@ mod tests {
         assert_eq!(next(&mut turns, &[CALM]), None);
         assert_eq!(next(&mut turns, &[Free]), Some((0, vec![1, 2])));
     }
+
+    #[test]
+    fn a_game_that_has_ended_has_no_turn() {
+        let mut turns = turns(&[(1, true), (2, false)]);
+        turns.remove(GameId::Number(1));
+        assert_eq!(next(&mut turns, &[Free, Free]), Some((0, vec![2])));
+        assert!(turns.is_empty());
+    }
 }
