@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clawstore_core::backend::{BackendError, Fence, Incarnation};
-use clawstore_core::key_machine::{Head, Input, Owned};
+use clawstore_core::clock::Moment;
+use clawstore_core::key_machine::{Access, Input, Owned};
 use clawstore_core::limits::ACTIVE_KEY_BYTES;
 use clawstore_core::{CallError, Entry};
 use metrics::{counter, gauge};
@@ -23,8 +24,29 @@ use crate::metric_definitions::{ACTIVATIONS_TOTAL, ACTIVE_KEYS, TRACE_KEYS};
 use crate::ownership::Grant;
 use crate::slot::{Activation, KeyMsg, Slot, SlotState};
 
-/// A key's durable state, and the lease that it was read with, if there are leases.
-type Loaded = (Entry, Option<(Fence, Incarnation)>);
+/// A key's durable state, and how it may be written, if there are leases.
+type Loaded = (Entry, Option<Granted>);
+
+/// What a key was granted with.
+#[derive(Clone, Copy)]
+struct Granted {
+    fence: Fence,
+    incarnation: Incarnation,
+    /// All write it, under the same fence.
+    is_shared: bool,
+    /// The durable state is none from before this.
+    asked: Moment,
+}
+
+impl Granted {
+    fn lease(&self) -> Option<Fence> {
+        (!self.is_shared).then_some(self.fence)
+    }
+
+    fn shared(&self) -> Option<Fence> {
+        self.is_shared.then_some(self.fence)
+    }
+}
 
 impl Game {
     /// Starts the activation of a key for its first call. `after_death`: an earlier actor of the key died, and the
@@ -94,11 +116,17 @@ impl Game {
     /// The durable state, read with or after the grant of the lease (A2). `None`: nobody waits for it any more.
     async fn load_owned(&self, slot: &Arc<Slot>, generation: u64) -> Option<Result<Loaded, BackendError>> {
         let Some(ownership) = &self.ownership else {
-            return Some(self.reader.read_for_activation(slot).await.map(|entry| (entry, None)));
+            return Some(self.reader.read_fresh(slot).await.map(|entry| (entry, None)));
         };
-        let kept = slot.lock().lease;
-        let grant = ownership.acquire(slot, generation, kept).await?;
-        Some(grant.map(|Grant { entry, fence, incarnation }| (entry, Some((fence, incarnation)))))
+        let (kept, instead_of) = {
+            let mut state = slot.lock();
+            (state.lease, state.shared.take_instead_of())
+        };
+        let asked = self.clock.now();
+        let grant = ownership.acquire(slot, generation, kept, instead_of).await?;
+        Some(grant.map(|Grant { entry, fence, incarnation, is_shared }| {
+            (entry, Some(Granted { fence, incarnation, is_shared, asked }))
+        }))
     }
 
     /// Waits until the flusher has nothing of the key.
@@ -111,10 +139,16 @@ impl Game {
     }
 
     /// False if the lease is of an incarnation that is over.
-    async fn go_live(self: &Arc<Self>, slot: &Arc<Slot>, generation: u64, (entry, lease): Loaded) -> bool {
-        let (entry, fence) = (Arc::new(entry), lease.map(|(fence, _)| fence));
-        let numbers = u32::try_from(generation & u64::from(u32::MAX)).unwrap_or_default();
-        let owned = Owned { entry: Arc::clone(&entry), fence: fence.unwrap_or_default(), generation: numbers };
+    async fn go_live(self: &Arc<Self>, slot: &Arc<Slot>, generation: u64, (entry, granted): Loaded) -> bool {
+        let entry = Arc::new(entry);
+        let (lease, shared) = (granted.and_then(|granted| granted.lease()), granted.and_then(|g| g.shared()));
+        let owned = Owned {
+            entry: Arc::clone(&entry),
+            fence: granted.map(|granted| granted.fence).unwrap_or_default(),
+            access: shared.map_or(Access::Alone, |_| slot.lock().shared.access()),
+            generation: u32::try_from(generation & u64::from(u32::MAX)).unwrap_or_default(),
+        };
+        let head = owned.head();
         let actor = KeyActor::new(Arc::clone(self), Arc::clone(slot));
         let actor = match Actor::spawn_linked(None, actor, owned, self.supervisor.get_cell()).await {
             Ok((actor, _)) => actor,
@@ -126,8 +160,8 @@ impl Game {
         };
         let mut state = slot.lock();
         // Looked at under the lock: a process that starts over goes through all slots after it has said so.
-        if let (Some(ownership), Some((_, incarnation))) = (&self.ownership, lease)
-            && !ownership.is_current(incarnation)
+        if let (Some(ownership), Some(granted)) = (&self.ownership, granted)
+            && !ownership.is_current(granted.incarnation)
         {
             drop(state);
             actor.stop(None);
@@ -137,22 +171,28 @@ impl Game {
             Activation::Activating(waiting) if state.generation == generation => waiting,
             other => {
                 // The game was stopped, or nobody waited any more. A lease that nobody uses stays with a slot that has no actor.
-                let is_kept = matches!(other, Activation::Vacant) || state.lease == fence;
+                let is_kept = matches!(other, Activation::Vacant) || state.lease == lease;
                 if matches!(other, Activation::Vacant) {
-                    state.lease = fence;
+                    state.lease = lease;
                 }
                 state.activation = other;
                 drop(state);
                 actor.stop(None);
                 if !is_kept {
-                    self.give_back_unused(slot, fence);
+                    self.give_back_unused(slot, lease);
                 }
                 return true;
             }
         };
         state.has_orphans = false;
-        (state.lease, state.granted_at, state.wanted_since) = (fence, self.clock.now(), None);
-        state.head = Head::stored(Arc::clone(&entry));
+        (state.lease, state.granted_at, state.wanted_since) = (lease, self.clock.now(), None);
+        let granted_at = state.granted_at;
+        state.shared.begin(granted_at, shared);
+        // A read that was faster may have shown what others wrote after the grant: the next one asks the store.
+        let is_newest = entry.revision >= state.shown;
+        state.cached_at = granted.filter(|granted| granted.is_shared && is_newest).map(|granted| granted.asked);
+        state.granted_revision = entry.revision;
+        state.head = head;
         state.durable = entry;
         slot.reads_wait.store(false, Ordering::Release);
         for msg in waiting {

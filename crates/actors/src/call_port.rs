@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clawstore_core::clock::Moment;
 use clawstore_core::key_machine::{Caller, Head};
 use clawstore_core::ops::CallResult;
 use clawstore_core::{CallError, Outcome};
@@ -76,6 +77,8 @@ pub(crate) struct CallPort {
 struct Confirm {
     game: Arc<Game>,
     use_cache: bool,
+    /// Of the call: it must have been answered by then, wherever it goes.
+    deadline: Moment,
 }
 
 impl CallPort {
@@ -96,9 +99,9 @@ impl CallPort {
     }
 
     /// The answer of the owner counts only while the key is surely owned (`decisions.md` 9).
-    pub(crate) fn confirm_with(&mut self, game: &Arc<Game>, use_cache: bool) {
+    pub(crate) fn confirm_with(&mut self, game: &Arc<Game>, use_cache: bool, deadline: Moment) {
         if game.ownership.is_some() {
-            self.confirm = Some(Box::new(Confirm { game: Arc::clone(game), use_cache }));
+            self.confirm = Some(Box::new(Confirm { game: Arc::clone(game), use_cache, deadline }));
         }
     }
 
@@ -123,18 +126,25 @@ impl CallPort {
         if !matches!(&result, Err(CallError { outcome: Outcome::Unknown, .. })) {
             self.set_unsettled(false);
         }
-        if let Some(Confirm { game, use_cache }) = self.confirm.take().map(|confirm| *confirm)
+        if let Some(Confirm { game, use_cache, deadline }) = self.confirm.take().map(|confirm| *confirm)
             && result.is_ok()
-            && !game.may_show_owned(use_cache)
+            && !game.is_surely_owned(&self.slot.lock(), use_cache)
             && let Some(reply) = self.reply.take()
         {
-            return game.read_from_store(&self.slot.key, reply, self.meter.take());
+            return game.read_from_store(&self.slot.key, deadline, reply, self.meter.take());
         }
         if let Some(reply) = self.reply.take() {
             if let Some(meter) = &self.meter {
                 meter.ended(&self.slot.key, &result);
             }
             reply.end(result, &self.counters);
+        }
+    }
+
+    /// Has a read of a shared key answered with what the store has now.
+    pub(crate) fn answer_from_store(&mut self, game: &Arc<Game>, deadline: Moment) {
+        if let Some(reply) = self.reply.take() {
+            game.read_from_store(&self.slot.key, deadline, reply, self.meter.take());
         }
     }
 

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use clawstore_core::budget::Charge;
 use clawstore_core::clock::{Moment, Timestamp};
@@ -170,7 +171,7 @@ impl Game {
             caller.measure_with(self.meter(Metered::Read));
             let (at, deadline) = (self.clock.wall(), self.clock.now() + self.config.call_deadline);
             if self.is_answered_by_owner(slot, state) {
-                caller.confirm_with(self, use_cache);
+                caller.confirm_with(self, use_cache, deadline);
                 let op = Box::new(Op { writer, at, deadline, request: Request::Get, caller });
                 return Ok(self.deliver(slot, state, Input::Call(op)));
             }
@@ -203,7 +204,7 @@ impl Game {
     }
 
     /// May the value of an owned key be shown without asking the store?
-    fn is_surely_owned(&self, state: &SlotState, use_cache: bool) -> bool {
+    pub(crate) fn is_surely_owned(&self, state: &SlotState, use_cache: bool) -> bool {
         let wanted_for_long =
             || state.wanted_since.is_some_and(|since| self.clock.now().since(since) > WANTED_BEFORE_READ);
         self.ownership.is_none() || (state.lease.is_some() && self.may_show_owned(use_cache) && !wanted_for_long())
@@ -214,8 +215,14 @@ impl Game {
         self.ownership.as_ref().is_none_or(|ownership| use_cache && ownership.is_trusted(self.clock.now()))
     }
 
-    /// Reads what the store has now, whoever owns the key. `meter`: of the call that this is a part of.
-    pub(crate) fn read_from_store(self: &Arc<Self>, key: &EntryKey, reply: ReplyTo, meter: Option<Box<Meter>>) {
+    /// Reads what the store has now, whoever owns the key. `deadline` and `meter`: of the call that this is a part of.
+    pub(crate) fn read_from_store(
+        self: &Arc<Self>,
+        key: &EntryKey,
+        deadline: Moment,
+        reply: ReplyTo,
+        meter: Option<Box<Meter>>,
+    ) {
         let permit = match self.admit(Charge::of(key.store.kind, &Request::Get)) {
             Ok(permit) => permit,
             Err((reason, error)) => return self.refuse(reason, error, reply),
@@ -223,7 +230,6 @@ impl Game {
         self.directory.with_slot(key, |slot, state| {
             let mut caller = CallPort::new(reply, Arc::clone(slot), Arc::clone(&self.counters), permit);
             caller.go_on_measuring(meter);
-            let deadline = self.clock.now() + self.config.call_deadline;
             self.board_flight(slot, state, deadline, caller, false);
         });
     }
@@ -233,15 +239,26 @@ impl Game {
         let fresh = match state.activation {
             Activation::Live(_) => {
                 slot.last_used.store(self.seconds.load(Ordering::Relaxed), Ordering::Relaxed);
-                !slot.has_unsettled() && self.is_surely_owned(state, use_cache)
+                let is_known = match state.shared.is_shared() {
+                    false => self.is_surely_owned(state, use_cache),
+                    true => use_cache && self.is_fresh(state),
+                };
+                is_known && !slot.has_unsettled()
             }
-            Activation::Vacant | Activation::Quarantined(_) => {
-                let now = self.clock.now();
-                use_cache && state.cached_at.is_some_and(|at| now.since(at) < READ_CACHE_TTL)
-            }
+            Activation::Vacant | Activation::Quarantined(_) => use_cache && self.is_fresh(state),
             Activation::Activating(_) | Activation::Leaving(..) | Activation::Removed => false,
         };
         fresh.then(|| Arc::clone(&state.durable))
+    }
+
+    /// Was the value read so lately that it may be shown again (spec §2.9)?
+    fn is_fresh(&self, state: &SlotState) -> bool {
+        state.cached_at.is_some_and(|at| self.clock.now().since(at) < READ_CACHE_TTL)
+    }
+
+    /// How long ago a call of this deadline was made.
+    pub(crate) fn waited_of(&self, deadline: Moment) -> Duration {
+        (self.clock.now() + self.config.call_deadline).since(deadline)
     }
 
     /// Waits for a read of the key that began no earlier than its last activation; without `may_join`, than this call.

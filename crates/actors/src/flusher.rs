@@ -24,7 +24,7 @@ use crate::game::Latency;
 use crate::lane::LaneMsg;
 use crate::metric_definitions::FENCED_ROWS_TOTAL;
 use crate::ownership::Ownership;
-use crate::slot::{Activation, Slot};
+use crate::slot::{Activation, KeyMsg, Slot};
 
 /// Rows that wait for a batch from which on a game is crowded (`core::turns`; see `docs/PERFORMANCE.md`).
 const CROWDED_ROWS: usize = 256;
@@ -112,10 +112,23 @@ impl FlusherActor {
         let now = self.clock.now();
         let mut times = Vec::with_capacity(rows.len());
         for (key, result) in rows {
+            let mut news = None;
             let mut publish = |writes: &mut dyn Iterator<Item = (&Op<CallPort>, &Arc<Entry>)>| {
                 let called = |op: &Op<CallPort>| (now + self.call_deadline).since(op.deadline);
-                if let Some((op, newest)) = writes.inspect(|(op, _)| times.push(called(op))).last() {
-                    op.caller.slot().publish_durable(Arc::clone(newest));
+                let (before, mut base) = (times.len(), None);
+                let newest = writes
+                    .inspect(|(op, entry)| {
+                        base.get_or_insert(entry.revision - 1);
+                        times.push(called(op));
+                    })
+                    .last();
+                if let Some((op, newest)) = newest {
+                    let slot = op.caller.slot();
+                    let shared = slot.publish_durable(base.unwrap_or_default(), Arc::clone(newest), now);
+                    news = shared.map(|is_quiet| {
+                        let settled = Input::Settled(times.len() - before, Arc::clone(newest));
+                        (Arc::clone(slot), settled, is_quiet)
+                    });
                 }
             };
             if leaves_state_unknown(&result)
@@ -126,6 +139,9 @@ impl FlusherActor {
             }
             let outcome = if let RowResult::Done(outcome) = &result { Some(*outcome) } else { None };
             let after = state.pending.settle(&key, result, &mut publish, &mut answer);
+            if let Some((slot, settled, is_quiet)) = news {
+                tell_settled(&slot, settled, is_quiet);
+            }
             if after.broken {
                 self.tell_broken(state, &key);
             }
@@ -215,6 +231,14 @@ fn begin_recall(state: &mut FlusherState, slot: &Slot) -> bool {
         slot_state.generation += 1;
     }
     false
+}
+
+/// A machine that shares its key learns from here what is stored; one that is alone with it looks into the slot.
+fn tell_settled(slot: &Slot, settled: KeyMsg, is_quiet: bool) {
+    slot.send_if_live(settled);
+    if is_quiet {
+        slot.send_if_live(Input::HandOver);
+    }
 }
 
 fn leaves_state_unknown(result: &RowResult) -> bool {

@@ -11,9 +11,11 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use clawstore_core::CallError;
 use clawstore_core::clock::Moment;
-use clawstore_core::key_machine::{Effect, Input, KeyMachine, Owned};
+use clawstore_core::key_machine::{Access, Effect, Input, KeyMachine, Owned};
 use clawstore_core::limits::{PANIC_WINDOW, PANICS_BEFORE_QUARANTINE, QUARANTINE};
 use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -85,7 +87,7 @@ impl KeyActor {
         }
         let head = machine.head();
         let mut state = self.slot.lock();
-        if state.head.entry.revision != head.entry.revision || state.head.writer != head.writer {
+        if state.head.base() != head.base() {
             state.head = head.clone();
         }
     }
@@ -114,7 +116,14 @@ impl KeyActor {
                         let _ = me.cast(Input::Leave);
                     }
                 }
-                Effect::Left { ops, lost } => self.left(me, ops.into_iter().map(Input::Call), lost),
+                Effect::Left { ops, lost } => {
+                    let oldest = ops.iter().map(|op| op.deadline).min();
+                    let waited = oldest.map_or(Duration::ZERO, |oldest| self.game.waited_of(oldest));
+                    let ops = ops.into_iter().map(Input::Call);
+                    self.left(me, ops, lost, machine.access(), waited);
+                }
+                Effect::Look(mut op) => op.caller.answer_from_store(&self.game, op.deadline),
+                Effect::Confirm(number) => self.confirm(me.clone(), number),
                 Effect::WakeAt(moment) => self.wake_at(me.clone(), moment),
             }
         }
@@ -132,7 +141,14 @@ impl KeyActor {
 
     /// The last thing that the actor does: what it has not done goes to the front of the slot's FIFO, and the lease back to
     /// where it came from.
-    fn left(&self, me: &ActorRef<KeyMsg>, ops: impl Iterator<Item = KeyMsg>, lost: bool) {
+    fn left(
+        &self,
+        me: &ActorRef<KeyMsg>,
+        ops: impl Iterator<Item = KeyMsg>,
+        lost: bool,
+        access: Access,
+        waited: Duration,
+    ) {
         let mut state = self.slot.lock();
         let waiting = match std::mem::replace(&mut state.activation, Activation::Vacant) {
             Activation::Leaving(_, waiting) => waiting,
@@ -146,6 +162,7 @@ impl KeyActor {
         };
         state.generation += 1;
         state.cached_at = self.game.owned_value_is_of(&state).filter(|_| !lost);
+        state.shared.end(access, lost, waited);
         let (lease, was_wanted) = (state.lease.take(), state.wanted_since.take().is_some());
         self.game.key_left();
         // Before the next activation asks for the key: the session lock takes messages in order.
@@ -157,6 +174,16 @@ impl KeyActor {
         // Dropped without the slot's lock: dropping a call answers it.
         drop(refused);
         me.stop(None);
+    }
+
+    /// Asks the store which revision of a shared key it has.
+    fn confirm(&self, me: ActorRef<KeyMsg>, number: u64) {
+        let (game, slot) = (Arc::clone(&self.game), Arc::clone(&self.slot));
+        self.game.runtime.spawn(async move {
+            let read = game.reader.read_fresh(&slot).await;
+            let revision = read.map(|entry| entry.revision).map_err(CallError::unavailable);
+            let _ = me.cast(Input::Confirmed(number, revision));
+        });
     }
 
     fn wake_at(&self, me: ActorRef<KeyMsg>, moment: Moment) {

@@ -184,7 +184,11 @@ impl LaneActor {
             }
         }
         let Some(seat) = state.seats.get_mut(lane) else { return };
+        let is_answered = result.is_ok();
         let effects = seat.lane.outcome(result);
+        if let Some(ownership) = self.ownership.as_ref().filter(|_| is_answered) {
+            ownership.acknowledged(seat.lane.id(), seat.lane.last_committed());
+        }
         if let Some(why) = seat.lane.halted() {
             self.halt(why);
         }

@@ -38,6 +38,8 @@ mod directory;
 
 mod slot;
 
+mod shared_key;
+
 mod reads;
 
 mod activation;

@@ -32,10 +32,17 @@ pub const KEY_PANICS_TOTAL: &str = "clawstore_key_panics_total";
 pub const QUARANTINES_TOTAL: &str = "clawstore_quarantines_total";
 /// Leases that were granted.
 pub const ACQUISITIONS_TOTAL: &str = "clawstore_acquisitions_total";
+/// Seconds from first asking the store for a key until it was granted.
+pub const ACQUIRE_SECONDS: &str = "clawstore_acquire_seconds";
+/// Keys that are shared from then on, because several servers write them.
+pub const SHARED_KEYS_TOTAL: &str = "clawstore_shared_keys_total";
 /// Keys that were given to another server that waited for them.
 pub const HAND_OVERS_TOTAL: &str = "clawstore_hand_overs_total";
-/// Incarnations of this process: more than one means that it was taken for dead.
+/// Incarnations of this process: more than one means that it was taken for dead, or that another copy of the database took over.
 pub const INCARNATIONS_TOTAL: &str = "clawstore_incarnations_total";
+/// Times that the database was found to lack writes that it had acknowledged to this process: an asynchronous standby took over, or
+/// an old copy is back.
+pub const HISTORY_LOST_TOTAL: &str = "ds_history_lost_total";
 /// Rows that were refused because another server owns or wrote the key.
 pub const FENCED_ROWS_TOTAL: &str = "clawstore_fenced_rows_total";
 /// Messages that servers of this process have published.
@@ -78,8 +85,11 @@ pub fn describe() {
     describe_counter!(KEY_PANICS_TOTAL, "Panics inside a key's step");
     describe_counter!(QUARANTINES_TOTAL, "Keys set aside after repeated panics");
     describe_counter!(ACQUISITIONS_TOTAL, "Leases granted");
+    describe_histogram!(ACQUIRE_SECONDS, Unit::Seconds, "Time from asking for a key until it was granted");
+    describe_counter!(SHARED_KEYS_TOTAL, "Keys shared because several servers write them");
     describe_counter!(HAND_OVERS_TOTAL, "Keys given to another server that waited for them");
     describe_counter!(INCARNATIONS_TOTAL, "Incarnations of this process");
+    describe_counter!(HISTORY_LOST_TOTAL, "Times that the database was found to lack acknowledged writes");
     describe_counter!(FENCED_ROWS_TOTAL, "Rows refused because another server owns or wrote the key");
     describe_counter!(MESSAGES_PUBLISHED_TOTAL, "Messages published by servers of this process");
     describe_counter!(MESSAGES_DELIVERED_TOTAL, "Messages handed to servers of this process");

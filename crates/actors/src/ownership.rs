@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use clawstore_core::backend::{Fence, Incarnation};
+use clawstore_core::backend::{Fence, Incarnation, LaneId};
 use clawstore_core::clock::Moment;
 use clawstore_core::limits::TRUST_AFTER_BEAT;
+use clawstore_core::lost_history::Acknowledged;
 use clawstore_core::{Entry, EntryKey, GameId};
+use parking_lot::Mutex;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
@@ -19,13 +21,15 @@ use crate::lane::LaneMsg;
 use crate::session_lock::{Answer, SessionMsg, Want};
 use crate::slot::Slot;
 
-/// A key that is owned.
+/// A key that may be written.
 #[derive(Debug)]
 pub(crate) struct Grant {
     pub(crate) entry: Entry,
     pub(crate) fence: Fence,
-    /// Whose lease it is: it counts while this is the process's incarnation.
+    /// To whom it was granted: it counts while this is the process's incarnation.
     pub(crate) incarnation: Incarnation,
+    /// Nobody owns the key: others write it too, under the same fence.
+    pub(crate) is_shared: bool,
 }
 
 /// What the session lock knows, for those who cannot wait for a message.
@@ -35,6 +39,10 @@ pub(crate) struct Standing {
     pub(crate) incarnation: AtomicU64,
     /// Nanoseconds of the process's clock until which owned values may be shown.
     pub(crate) trusted_until: AtomicU64,
+    /// The last batches that were acknowledged.
+    pub(crate) acknowledged: Mutex<Acknowledged>,
+    /// How often the store was found to have lost acknowledged writes.
+    pub(crate) losses: AtomicU64,
 }
 
 /// What games see of the process's leases.
@@ -67,15 +75,17 @@ impl Ownership {
         self.incarnation() == incarnation
     }
 
-    /// Waits until the key is owned. `None`: its activation is not wanted any more, or the process ends.
+    /// Waits until the key is owned or shared. `fence`: of the lease that this process has kept. `instead_of`: of a shared key that
+    /// is to be owned again. `None`: its activation is not wanted any more, or the process ends.
     pub(crate) async fn acquire(
         &self,
         slot: &Arc<Slot>,
         generation: u64,
         fence: Option<Fence>,
+        instead_of: Option<Fence>,
     ) -> Option<Answer<Grant>> {
         let (reply, answer) = oneshot::channel();
-        let want = Want { slot: Arc::clone(slot), generation, fence, reply };
+        let want = Want { slot: Arc::clone(slot), generation, fence, instead_of, reply };
         self.session.cast(SessionMsg::Want(want)).ok()?;
         answer.await.ok()
     }
@@ -91,6 +101,16 @@ impl Ownership {
 
     pub(crate) fn over(&self, incarnation: Incarnation) {
         let _ = self.session.cast(SessionMsg::Over(incarnation));
+    }
+
+    /// A batch was acknowledged. Called before anybody is told of it.
+    pub(crate) fn acknowledged(&self, lane: LaneId, seq: u64) {
+        self.standing.acknowledged.lock().acknowledged(lane, seq);
+    }
+
+    /// How often the store was found to have lost acknowledged writes.
+    pub(crate) fn losses(&self) -> u64 {
+        self.standing.losses.load(Ordering::Acquire)
     }
 
     pub(crate) fn tell_lane(&self, lane: ActorRef<LaneMsg>) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clawstore_core::CallError;
 use clawstore_core::clock::Moment;
-use clawstore_core::key_machine::{Head, Input};
+use clawstore_core::key_machine::{Access, Head, Input};
 use clawstore_core::limits::{ACTIVE_KEY_BYTES, CACHED_KEY_BYTES, IDLE_BEFORE_RELEASE, READ_CACHE_TTL};
 use metrics::{counter, gauge};
 
@@ -153,6 +153,7 @@ impl Game {
             actor.stop(None);
             state.activation = Activation::Vacant;
             state.cached_at = self.owned_value_is_of(&state);
+            state.shared.end(Access::Sums, false, Duration::ZERO);
             drop(state);
             self.key_left();
             counter!(PASSIVATIONS_TOTAL).increment(1);
@@ -163,6 +164,7 @@ impl Game {
     pub(crate) fn owned_value_is_of(&self, state: &SlotState) -> Option<Moment> {
         match &self.ownership {
             None => Some(self.clock.now()),
+            Some(_) if state.shared.is_shared() => state.cached_at,
             Some(ownership) => ownership.owned_at().filter(|_| state.lease.is_some()),
         }
     }

@@ -12,6 +12,7 @@ use clawstore_core::GameId;
 use clawstore_core::backend::{Backend, BackendError};
 use clawstore_core::clock::Clock;
 use clawstore_core::entropy::Entropy;
+use clawstore_core::lease::Sharing;
 use clawstore_core::limits::{self, Limits};
 use clawstore_core::messaging::Publisher;
 use clawstore_core::versioning::Versioning;
@@ -48,6 +49,10 @@ pub struct Config {
     pub versioning: Versioning,
     /// Which rates and quotas hold.
     pub limits: Limits,
+    /// Processes tell each other when a key is wanted or free. Without it they find out a little later.
+    pub hints: bool,
+    /// Which keys may be shared, if several processes write them.
+    pub sharing: Sharing,
 }
 
 impl Default for Config {
@@ -60,6 +65,8 @@ impl Default for Config {
             pending_bytes_per_process: limits::PENDING_BYTES_PER_PROCESS,
             versioning: Versioning::default(),
             limits: Limits::default(),
+            hints: true,
+            sharing: Sharing::default(),
         }
     }
 }
@@ -175,7 +182,7 @@ impl Process {
             runtime.spawn(watch(what, ended, Arc::clone(&draining), Arc::clone(&halted), ownership));
         };
         let ownership = if backend.leases().is_some() {
-            let (ownership, ended) = session_lock::start(&backend, &clock, &entropy).await?;
+            let (ownership, ended) = session_lock::start(&backend, &clock, &entropy, &config).await?;
             watch("the session lock", ended, None);
             Some(Arc::new(ownership))
         } else {
@@ -244,6 +251,11 @@ impl Process {
     /// Why the store will not work again until it is reopened (an fsync error), if so.
     pub fn halted(&self) -> Option<&str> {
         self.halted.get().map(String::as_str)
+    }
+
+    /// How often the store was found to lack writes that it had acknowledged to this process.
+    pub fn history_losses(&self) -> u64 {
+        self.ownership.as_ref().map_or(0, |ownership| ownership.losses())
     }
 
     /// Bytes of calls admitted and not settled.

@@ -26,8 +26,8 @@ const READS_AT_ONCE: usize = 2;
 enum Purpose {
     /// For those on the slot's flight of this number.
     Flight(u64),
-    /// For the activation of the key.
-    Activate(oneshot::Sender<Result<Entry, BackendError>>),
+    /// For whoever needs the state as it is after the asking: an activation, a machine that shares the key.
+    Fresh(oneshot::Sender<Result<Entry, BackendError>>),
 }
 
 #[derive(Debug)]
@@ -75,10 +75,10 @@ impl Reader {
         self.send(Job { slot: Arc::clone(slot), purpose: Some(Purpose::Flight(number)) });
     }
 
-    /// Reads the durable state of a key that is being activated.
-    pub(crate) async fn read_for_activation(&self, slot: &Arc<Slot>) -> Result<Entry, BackendError> {
+    /// Reads the durable state of a key as it is after now.
+    pub(crate) async fn read_fresh(&self, slot: &Arc<Slot>) -> Result<Entry, BackendError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job { slot: Arc::clone(slot), purpose: Some(Purpose::Activate(reply)) });
+        self.send(Job { slot: Arc::clone(slot), purpose: Some(Purpose::Fresh(reply)) });
         answer
             .await
             .unwrap_or_else(|_| Err(BackendError::new(BackendErrorKind::Unavailable, "The reader has stopped.")))
@@ -151,8 +151,8 @@ fn deliver(jobs: impl IntoIterator<Item = Job>, result: Result<Vec<Entry>, Backe
 
 fn finish(mut job: Job, result: Result<Entry, BackendError>, asked: Moment) {
     let flight = match job.purpose.take() {
-        Some(Purpose::Activate(reply)) => {
-            // An activation that was given up needs no entry.
+        Some(Purpose::Fresh(reply)) => {
+            // Who has gone needs no entry.
             let _ = reply.send(result);
             return;
         }
@@ -181,8 +181,23 @@ fn take_flight(slot: &Slot, number: u64) -> Option<Flight> {
 fn land(slot: &Slot, generation: u64, entry: Arc<Entry>, asked: Moment) -> Arc<Entry> {
     let mut state = slot.lock();
     match &state.activation {
-        Activation::Vacant if state.generation == generation => {
-            (state.durable, state.cached_at) = (Arc::clone(&entry), Some(asked));
+        Activation::Vacant => {
+            // Reads may land in another order than they began, and after an activation that has left something newer.
+            let is_news = match state.cached_at {
+                Some(at) => (entry.revision, asked) > (state.durable.revision, at),
+                None => state.generation == generation,
+            };
+            if is_news {
+                (state.durable, state.cached_at) = (Arc::clone(&entry), Some(asked));
+            }
+        }
+        Activation::Live(_) if state.shared.is_shared() => {
+            if entry.revision > state.durable.revision {
+                state.shared.others_wrote(asked);
+                state.durable = Arc::clone(&entry);
+            }
+            state.cached_at = Some(asked);
+            return Arc::clone(&state.durable);
         }
         // A write of this process was answered while the read was on its way: its callers must not see what was before.
         Activation::Live(_) if state.durable.revision > entry.revision => return Arc::clone(&state.durable),
@@ -190,6 +205,7 @@ fn land(slot: &Slot, generation: u64, entry: Arc<Entry>, asked: Moment) -> Arc<E
         Activation::Live(actor) if entry.revision > state.durable.revision && !slot.has_unsettled() => {
             let _ = actor.cast(Input::Lost);
         }
+        Activation::Activating(_) | Activation::Leaving(..) => state.shown = state.shown.max(entry.revision),
         _ => {}
     }
     entry

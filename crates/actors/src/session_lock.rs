@@ -1,39 +1,41 @@
 //! The session lock of the process: every key has one owner across servers.
 //!
-//! Owns: driving `core::lease`: beats, acquisitions for keys that are being activated, hand-over of keys that others want,
-//! and starting over under a new incarnation. Does not own: the rules (`core::lease`), what an owner may do (`key_actor`),
-//! when an idle key's lease is given back (`passivation`).
+//! Owns: driving `core::lease`: beats, acquisitions for keys that are being activated, and starting over under a new incarnation;
+//! giving keys to those who want them is in `hand_over`, what follows when the store has lost something in `losses`, the calls
+//! to the store are in `store_calls`. Does not own: the rules
+//! (`core::lease`), what an owner may do (`key_actor`), when an idle key's lease is given back (`passivation`).
+
+mod hand_over;
+mod losses;
+mod store_calls;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, Beat, BeatAnswer, Fence, HoldLeases, Incarnation, LeaseAnswer,
-    LeaseRequest, Peer,
+    Backend, BackendError, Beat, BeatAnswer, Fence, GiveBack, Hint, Incarnation, LeaseAnswer, LeaseAsk, LeaseRequest,
 };
 use clawstore_core::clock::{Clock, Moment};
 use clawstore_core::entropy::Entropy;
 use clawstore_core::key_machine::Input;
-use clawstore_core::lease::{LeaseEffect, Leases};
-use clawstore_core::limits::{HOLD_MIN, LEASES_PER_CALL_MAX};
-use clawstore_core::{Entry, EntryKey, GameId};
-use metrics::counter;
+use clawstore_core::lease::{Granted, LeaseEffect, Leases, Sharing};
+use clawstore_core::limits::SHARED_QUIET;
+use clawstore_core::{EntryKey, GameId};
+use metrics::{counter, histogram};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::alarm::Alarm;
 use crate::game::Game;
 use crate::lane::LaneMsg;
-use crate::metric_definitions::{ACQUISITIONS_TOTAL, HAND_OVERS_TOTAL, INCARNATIONS_TOTAL, TRACE_LEASES};
+use crate::metric_definitions::{ACQUIRE_SECONDS, ACQUISITIONS_TOTAL, INCARNATIONS_TOTAL, TRACE_LEASES};
 use crate::ownership::{Grant, Ownership, Standing, nanos};
-use crate::process::StartError;
+use crate::process::{Config, StartError};
 use crate::slot::{Activation, Slot};
 
-/// How long leaving is put off for leases that are still to be given back: half of what a process waits for it.
-const GIVE_BACK_PATIENCE: Duration = Duration::from_secs(1);
+use store_calls::leases_of;
 
 /// A key that is asked for, and the activation that waits for it.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Want {
     pub(crate) generation: u64,
     /// Of an earlier activation, whose lease was kept.
     pub(crate) fence: Option<Fence>,
+    /// The fence of a shared key that only this process has written for long: it is to be owned again.
+    pub(crate) instead_of: Option<Fence>,
     pub(crate) reply: oneshot::Sender<Result<Grant, BackendError>>,
 }
 
@@ -73,11 +77,15 @@ pub(crate) enum SessionMsg {
     Tick(Moment),
     /// The process ends: all leases are free.
     Leave(oneshot::Sender<()>),
+    /// A hint for this incarnation has arrived.
+    Hinted(Incarnation, Hint),
     Joined(Incarnation, Moment, Answer<()>),
     Beaten(Moment, Beat, Answer<BeatAnswer>),
-    Acquired(Incarnation, Vec<LeaseRequest>, Answer<Vec<LeaseAnswer>>),
-    Released(Vec<LeaseRequest>, Answer<()>),
-    DeclaredDead(Vec<Peer>, Answer<()>),
+    Acquired(Incarnation, Vec<LeaseAsk>, Answer<Vec<LeaseAnswer>>),
+    Released(Vec<GiveBack>, Answer<Vec<Incarnation>>),
+    DeclaredDead(Answer<Vec<Incarnation>>),
+    HintsSent,
+    WantedListed(Incarnation, Answer<Vec<LeaseRequest>>),
 }
 
 /// Makes a first incarnation known and starts the session lock of the process.
@@ -85,13 +93,14 @@ pub(crate) async fn start(
     backend: &Arc<dyn Backend>,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
+    config: &Config,
 ) -> Result<(Ownership, JoinHandle<()>), StartError> {
     let me = Incarnation::from_bits(entropy.bits());
     let sent = clock.now();
     leases_of(&**backend)?.join(me).await?;
     let (standing, games) = (Arc::new(Standing::default()), HashMap::new());
     standing.incarnation.store(me.0, Ordering::Release);
-    let (leases, effects) = Leases::start(me, sent);
+    let (leases, effects) = Leases::start(me, sent, config.hints);
     let state = SessionState {
         leases,
         lane: None,
@@ -99,17 +108,14 @@ pub(crate) async fn start(
         requests: HashMap::new(),
         alarm: Alarm::default(),
         beats_fail: false,
+        hearing: None,
         has_left: false,
     };
     let (backend, clock, entropy) = (Arc::clone(backend), Arc::clone(clock), Arc::clone(entropy));
-    let actor = SessionLockActor { backend, clock, entropy, standing: Arc::clone(&standing) };
+    let (standing_too, hints, sharing) = (Arc::clone(&standing), config.hints, config.sharing.clone());
+    let actor = SessionLockActor { backend, clock, entropy, standing: standing_too, hints, sharing };
     let (session, ended) = Actor::spawn(None, actor, (state, effects)).await?;
     Ok((Ownership { session, standing }, ended))
-}
-
-/// The backend's leases. A backend that has some keeps having them.
-fn leases_of(backend: &dyn Backend) -> Result<&dyn HoldLeases, BackendError> {
-    backend.leases().ok_or_else(|| BackendError::new(BackendErrorKind::Internal, "The store has no leases."))
 }
 
 pub(crate) struct SessionLockActor {
@@ -117,6 +123,8 @@ pub(crate) struct SessionLockActor {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     standing: Arc<Standing>,
+    hints: bool,
+    sharing: Sharing,
 }
 
 pub(crate) struct SessionState {
@@ -127,6 +135,8 @@ pub(crate) struct SessionState {
     alarm: Alarm,
     /// The last beat failed, and it was said.
     beats_fail: bool,
+    /// Hears the hints for the incarnation of now.
+    hearing: Option<AbortHandle>,
     has_left: bool,
 }
 
@@ -138,8 +148,13 @@ impl SessionState {
 
 impl SessionLockActor {
     fn want(&self, state: &mut SessionState, want: Want) {
+        // One that was given up must not take the place of the one that is waited for: both may have waited for an earlier
+        // actor's writes.
+        if !want.slot.is_activating(want.generation) {
+            return;
+        }
         let fence = want.fence.unwrap_or_else(|| Fence::from_bits(self.entropy.bits()));
-        state.leases.want(self.clock.now(), &want.slot.key, fence);
+        state.leases.want(self.clock.now(), &want.slot.key, fence, want.instead_of);
         // An earlier activation of the key that still waited here was given up: it hears so.
         state.requests.insert(want.slot.key.clone(), want);
     }
@@ -156,63 +171,26 @@ impl SessionLockActor {
         });
     }
 
-    /// Others wait for a key of this process: it is given away once it has been held for a moment. `unheard`: the fence under
-    /// which the store says that it is owned here, should nobody here know of it.
-    fn wanted(&self, me: &ActorRef<SessionMsg>, state: &mut SessionState, key: EntryKey, unheard: Option<Fence>) {
-        let now = self.clock.now();
-        let is_asked_for = state.requests.contains_key(&key);
-        let Some(slot) = state.slot(&key) else {
-            // A grant whose answer was lost, and that nobody asked for again.
-            if let Some(fence) = unheard.filter(|_| !is_asked_for) {
-                state.leases.give_back(key, fence, true);
+    fn granted(&self, state: &mut SessionState, by: Incarnation, granted: Granted) {
+        let Granted { key, fence, entry, is_shared, asked } = granted;
+        let Some(mut want) = state.requests.remove(&key) else {
+            if !is_shared {
+                state.leases.give_back(key, fence);
             }
             return;
         };
-        let mut slot_state = slot.lock();
-        slot_state.wanted_since.get_or_insert(now);
-        let due = slot_state.granted_at + HOLD_MIN;
-        match (&slot_state.activation, slot_state.lease) {
-            (Activation::Live(_), Some(fence)) if due > now => {
-                me.send_after(due.since(now), move || SessionMsg::HandOver(key, fence));
-            }
-            (Activation::Live(actor), Some(_)) if actor.cast(Input::HandOver).is_ok() => {}
-            // Its incarnation is over: it is leaving already.
-            (Activation::Live(_), None) => {}
-            // Without an actor, or with one that has died; only if nothing of the key is on its way (I8).
-            (Activation::Live(_) | Activation::Vacant | Activation::Quarantined(_), fence)
-                if slot.open.load(Ordering::Acquire) == 0 && !is_asked_for =>
-            {
-                (slot_state.lease, slot_state.wanted_since) = (None, None);
-                drop(slot_state);
-                if let Some(fence) = fence.or(unheard) {
-                    state.leases.give_back(key, fence, true);
-                }
-            }
-            // On its way in or out. The outcome of its next batch, or the next beat, says it again.
-            _ => {}
+        let quiet_since = entry.updated.unix_ms().saturating_add(SHARED_QUIET.as_millis() as u64);
+        if is_shared && want.instead_of.is_none() && quiet_since < self.clock.wall().unix_ms() {
+            // Nobody has written it for long: it is owned again, unless somebody does so now.
+            want.instead_of = Some(fence);
+            self.want(state, want);
+            return;
         }
-    }
-
-    fn hand_over(&self, state: &SessionState, key: &EntryKey, fence: Fence) {
-        let Some(slot) = state.slot(key) else { return };
-        let slot_state = slot.lock();
-        // Under another fence it is another hold: nobody has asked for that one yet.
-        if let Activation::Live(actor) = &slot_state.activation
-            && slot_state.lease == Some(fence)
-        {
-            let _ = actor.cast(Input::HandOver);
-        }
-    }
-
-    fn granted(&self, state: &mut SessionState, by: Incarnation, request: LeaseRequest, entry: Entry) {
         counter!(ACQUISITIONS_TOTAL).increment(1);
-        let LeaseRequest { key, fence } = request;
-        let unused = match state.requests.remove(&key) {
-            Some(want) => want.reply.send(Ok(Grant { entry, fence, incarnation: by })).is_err(),
-            None => true,
-        };
-        if unused {
-            state.leases.give_back(key, fence, false);
+        histogram!(ACQUIRE_SECONDS).record(self.clock.now().since(asked));
+        let unused = want.reply.send(Ok(Grant { entry, fence, incarnation: by, is_shared })).is_err();
+        if unused && !is_shared {
+            state.leases.give_back(key, fence);
         }
     }
 
@@ -233,11 +211,13 @@ impl SessionLockActor {
     }
 
     fn execute(&self, me: &ActorRef<SessionMsg>, state: &mut SessionState, effects: Vec<LeaseEffect>) {
+        // Else it takes its leave, and whoever found out why has said so.
+        let is_dead = !effects.iter().any(|effect| matches!(effect, LeaseEffect::Leave(_)));
         for effect in effects {
             match effect {
-                LeaseEffect::Granted(request, entry) => {
+                LeaseEffect::Granted(granted) => {
                     if let Some(by) = state.leases.me() {
-                        self.granted(state, by, request, entry);
+                        self.granted(state, by, granted);
                     }
                 }
                 LeaseEffect::Refused(key, error) => {
@@ -253,46 +233,15 @@ impl SessionLockActor {
                 }
                 LeaseEffect::TrustUntil(moment) => self.standing.trusted_until.store(nanos(moment), Ordering::Release),
                 LeaseEffect::Over => {
-                    tracing::warn!(target: TRACE_LEASES, "this process was taken for dead: it starts over");
+                    if is_dead {
+                        tracing::warn!(target: TRACE_LEASES, "this process was taken for dead: it starts over");
+                    }
+                    self.hear_hints(me, state, None);
                     self.drop_leases(state);
                 }
                 effect => self.ask_store(me.clone(), effect),
             }
         }
-    }
-
-    /// One call to the store, whose answer comes back as a message.
-    fn ask_store(&self, me: ActorRef<SessionMsg>, effect: LeaseEffect) {
-        let (backend, sent) = (Arc::clone(&self.backend), self.clock.now());
-        let next = Incarnation::from_bits(self.entropy.bits());
-        #[expect(clippy::disallowed_methods, reason = "at most one of each kind at a time; each ends by its deadline")]
-        tokio::spawn(async move {
-            let answer = match leases_of(&*backend) {
-                Ok(leases) => ask(leases, effect, next, sent).await,
-                Err(_) => None,
-            };
-            if let Some(answer) = answer {
-                let _ = me.cast(answer);
-            }
-        });
-    }
-
-    /// From now on nothing is answered or asked for any more.
-    fn leave(&self, state: &mut SessionState, left: Option<oneshot::Sender<()>>) {
-        state.has_left = true;
-        let (backend, me, releasing) = (Arc::clone(&self.backend), state.leases.me(), state.leases.releasing());
-        self.standing.incarnation.store(0, Ordering::Release);
-        #[expect(clippy::disallowed_methods, reason = "once, at the end; whoever waits for it has a deadline")]
-        tokio::spawn(async move {
-            if let (Some(me), Ok(leases)) = (me, leases_of(&*backend)) {
-                give_back(leases, releasing).await;
-                if let Err(error) = leases.leave(me).await {
-                    tracing::warn!(target: TRACE_LEASES, %error, "leases stay until this process is taken for dead");
-                }
-            }
-            // Whoever waits for it may have had enough.
-            let _ = left.map(|left| left.send(()));
-        });
     }
 
     /// Does what is due, and sees to it that this is looked at again in time.
@@ -308,43 +257,6 @@ impl SessionLockActor {
     }
 }
 
-/// Gives leases back that are not given back yet, among them those of keys that were never written, which the store forgets. What
-/// is not given back in time ends with the incarnation: leaving must not wait for it.
-#[expect(clippy::disallowed_methods, reason = "whoever waits for the end has a deadline, and the leaving comes first")]
-async fn give_back(leases: &dyn HoldLeases, releasing: Vec<LeaseRequest>) {
-    let all = async {
-        for some in releasing.chunks(LEASES_PER_CALL_MAX) {
-            leases.release(some.to_vec()).await?;
-        }
-        Ok::<_, BackendError>(())
-    };
-    let _ = tokio::time::timeout(GIVE_BACK_PATIENCE, all).await;
-}
-
-/// Makes the call that an effect asks for.
-async fn ask(leases: &dyn HoldLeases, effect: LeaseEffect, next: Incarnation, sent: Moment) -> Option<SessionMsg> {
-    Some(match effect {
-        LeaseEffect::Join => SessionMsg::Joined(next, sent, leases.join(next).await),
-        LeaseEffect::Beat(beat) => {
-            let answer = leases.beat(beat.clone()).await;
-            SessionMsg::Beaten(sent, beat, answer)
-        }
-        LeaseEffect::Acquire(by, requests) => {
-            let answer = leases.acquire(by, requests.clone()).await;
-            SessionMsg::Acquired(by, requests, answer)
-        }
-        LeaseEffect::Release(given) => {
-            let answer = leases.release(given.clone()).await;
-            SessionMsg::Released(given, answer)
-        }
-        LeaseEffect::DeclareDead(by, seen) => {
-            let answer = leases.declare_dead(by, seen.clone()).await;
-            SessionMsg::DeclaredDead(seen, answer)
-        }
-        _ => return None,
-    })
-}
-
 impl Actor for SessionLockActor {
     type Msg = SessionMsg;
     type State = SessionState;
@@ -356,6 +268,8 @@ impl Actor for SessionLockActor {
         (mut state, effects): Self::Arguments,
     ) -> Result<SessionState, ActorProcessingErr> {
         counter!(INCARNATIONS_TOTAL).increment(1);
+        let incarnation = state.leases.me();
+        self.hear_hints(&me, &mut state, incarnation);
         self.execute(&me, &mut state, effects);
         self.pump(&me, &mut state);
         Ok(state)
@@ -393,9 +307,10 @@ impl Actor for SessionLockActor {
             }
             SessionMsg::GiveBack { key, fence, wanted } => {
                 if wanted {
-                    counter!(HAND_OVERS_TOTAL).increment(1);
+                    self.give_away(state, key, fence);
+                } else {
+                    state.leases.give_back(key, fence);
                 }
-                state.leases.give_back(key, fence, wanted);
                 Vec::new()
             }
             SessionMsg::Wanted(key) => {
@@ -403,7 +318,7 @@ impl Actor for SessionLockActor {
                 Vec::new()
             }
             SessionMsg::HandOver(key, fence) => {
-                self.hand_over(state, &key, fence);
+                self.hand_over(&me, state, key, fence);
                 Vec::new()
             }
             SessionMsg::Tick(at) => {
@@ -419,8 +334,12 @@ impl Actor for SessionLockActor {
                 self.leave(state, None);
                 return Ok(());
             }
-            SessionMsg::Over(incarnation) => state.leases.over(now, incarnation),
-            answer => self.answered(state, now, answer),
+            SessionMsg::Over(incarnation) => state.leases.start_over(now, incarnation),
+            SessionMsg::Hinted(incarnation, hint) => {
+                state.leases.hinted(now, incarnation, hint);
+                Vec::new()
+            }
+            answer => self.answered(&me, state, now, answer),
         };
         self.execute(&me, state, effects);
         self.pump(&me, state);
@@ -430,7 +349,13 @@ impl Actor for SessionLockActor {
 
 impl SessionLockActor {
     /// An answer of the store.
-    fn answered(&self, state: &mut SessionState, now: Moment, answer: SessionMsg) -> Vec<LeaseEffect> {
+    fn answered(
+        &self,
+        me: &ActorRef<SessionMsg>,
+        state: &mut SessionState,
+        now: Moment,
+        answer: SessionMsg,
+    ) -> Vec<LeaseEffect> {
         match answer {
             SessionMsg::Beaten(sent, beat, answer) => {
                 match (&answer, std::mem::replace(&mut state.beats_fail, answer.is_err())) {
@@ -440,16 +365,25 @@ impl SessionLockActor {
                     (Ok(_), true) => tracing::warn!(target: TRACE_LEASES, "beats arrive again"),
                     _ => {}
                 }
-                state.leases.beaten(now, sent, &beat, answer)
+                self.beaten(state, (now, sent), &beat, answer)
             }
-            SessionMsg::Acquired(by, requests, answer) => state.leases.acquired(now, by, requests, answer),
+            SessionMsg::Acquired(by, asks, answer) => state.leases.acquired(now, by, asks, answer),
             SessionMsg::Released(given, answer) => {
                 state.leases.released(now, &given, answer);
                 Vec::new()
             }
-            SessionMsg::DeclaredDead(seen, answer) => {
-                tracing::warn!(target: TRACE_LEASES, ?seen, ok = answer.is_ok(), "servers that stood still: declared dead");
-                state.leases.declared_dead(now, &seen, answer);
+            SessionMsg::HintsSent => {
+                state.leases.hints_sent();
+                Vec::new()
+            }
+            SessionMsg::WantedListed(by, answer) => state.leases.wanted_listed(by, answer).into_iter().collect(),
+            SessionMsg::DeclaredDead(answer) => {
+                match &answer {
+                    Ok(dead) if dead.is_empty() => {}
+                    Ok(dead) => tracing::warn!(target: TRACE_LEASES, ?dead, "servers that stood still are dead"),
+                    Err(error) => tracing::warn!(target: TRACE_LEASES, %error, "nobody could be declared dead"),
+                }
+                state.leases.declared_dead(now, answer);
                 Vec::new()
             }
             SessionMsg::Joined(_, _, Err(error)) => {
@@ -463,6 +397,7 @@ impl SessionLockActor {
                 if let Some(lane) = &state.lane {
                     let _ = lane.cast(LaneMsg::Rejoin(incarnation));
                 }
+                self.hear_hints(me, state, Some(incarnation));
                 state.leases.joined(now, incarnation, sent)
             }
             _ => Vec::new(),

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
 
 use crate::call_port::CallPort;
+use crate::shared_key::SharedKey;
 
 /// What a key actor is sent: the inputs of its machine.
 pub(crate) type KeyMsg = Input<CallPort>;
@@ -58,7 +59,7 @@ pub(crate) struct SlotState {
     pub(crate) durable: Arc<Entry>,
     /// The newest accepted revision, for transforms. Only meaningful while live.
     pub(crate) head: Head,
-    /// When `durable` was read, for a key without an actor; `None` if there is no cache entry.
+    /// When `durable` was read, for a key without an actor or one that is shared; `None` if there is no cache entry.
     pub(crate) cached_at: Option<Moment>,
     /// Reads on their way; at most one of them is shared.
     pub(crate) flights: Vec<Flight>,
@@ -70,8 +71,14 @@ pub(crate) struct SlotState {
     pub(crate) lease: Option<Fence>,
     /// When the lease was granted.
     pub(crate) granted_at: Moment,
+    /// The durable revision then.
+    pub(crate) granted_revision: u64,
+    /// The newest revision that a read has shown while the key came or went.
+    pub(crate) shown: u64,
     /// Since when others are known to wait for the key.
     pub(crate) wanted_since: Option<Moment>,
+    /// What is known of the key while others write it too.
+    pub(crate) shared: SharedKey,
 }
 
 /// One key.
@@ -107,7 +114,10 @@ impl Slot {
             has_orphans: false,
             lease: None,
             granted_at: Moment::default(),
+            granted_revision: 0,
+            shown: 0,
             wanted_since: None,
+            shared: SharedKey::default(),
         };
         Self {
             key,
@@ -143,11 +153,24 @@ impl Slot {
         self.unsettled.load(Ordering::Acquire) > own
     }
 
-    /// Makes a durable state visible to reads (`decisions.md` 6: before anyone is answered).
-    pub(crate) fn publish_durable(&self, entry: Arc<Entry>) {
+    /// Makes a durable state that was built on revision `base` visible to reads (`decisions.md` 6: before anyone is answered).
+    /// `None` if the key is not shared; else, whether it is to be owned again.
+    pub(crate) fn publish_durable(&self, base: u64, entry: Arc<Entry>, now: Moment) -> Option<bool> {
         let mut state = self.lock();
-        debug_assert!(entry.revision >= state.durable.revision, "A4");
-        state.durable = entry;
+        if !state.shared.is_shared() {
+            debug_assert!(entry.revision >= state.durable.revision, "A4");
+            state.durable = entry;
+            return None;
+        }
+        let is_next = base == state.durable.revision;
+        // A read may have seen a later one.
+        if entry.revision > state.durable.revision {
+            state.durable = entry;
+        }
+        if !is_next {
+            state.shared.others_wrote(now);
+        }
+        Some(state.shared.is_quiet(now))
     }
 
     /// Gives a message to the actor, if there is one, also one that is leaving. What nobody takes is dropped here, without the lock:

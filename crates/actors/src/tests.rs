@@ -4,14 +4,17 @@
 mod answers;
 mod deletions;
 mod faults;
+mod hand_over;
 mod life_cycle;
 mod looks;
+mod lost_history;
 mod messaging;
 mod ownership;
 mod passivation;
 mod rates;
 mod reads;
 mod regressions;
+mod shared_keys;
 mod shares;
 mod supervision;
 

@@ -57,6 +57,8 @@ struct Settings {
     limits: Option<String>,
     cache: Option<String>,
     migrate: Option<String>,
+    sharing: Option<String>,
+    hints: Option<String>,
     #[serde(default)]
     stores: BTreeMap<Box<str>, StoreTable>,
     #[serde(default)]
@@ -145,6 +147,15 @@ impl Config {
             Some("off") => self.migrate = false,
             Some(other) => return Err(bad("migrate", other, "`on` or `off`")),
         }
+        if let Some(text) = &settings.sharing {
+            actors.sharing.default = tables::sharing("sharing", text)?;
+        }
+        match settings.hints.as_deref() {
+            None => {}
+            Some("on") => actors.hints = true,
+            Some("off") => actors.hints = false,
+            Some(other) => return Err(bad("hints", other, "`on` or `off`")),
+        }
         Ok(())
     }
 
@@ -152,6 +163,9 @@ impl Config {
         let versioning = &mut self.actors.versioning;
         for (store, table) in &settings.stores {
             versioning.stores.insert(store.clone(), tables::history(store, table, versioning.default)?);
+            if let Some(may_share) = tables::store_sharing(store, table)? {
+                self.actors.sharing.stores.insert(store.clone(), may_share);
+            }
         }
         for (game, table) in &settings.games {
             let (game, universe) = tables::universe(game, table)?;
@@ -224,6 +238,29 @@ impl Config {
         self
     }
 
+    /// May keys that several servers write at the same time be shared: written by all of them, each write on the revision that it
+    /// has seen, instead of going from one owner to the next? Default: yes. What callers see is the same.
+    #[must_use]
+    pub fn sharing(mut self, may_share: bool) -> Self {
+        self.actors.sharing.default = may_share;
+        self
+    }
+
+    /// The same for the stores of a name, in all games and scopes, whatever holds for the others.
+    #[must_use]
+    pub fn store_sharing(mut self, store: &str, may_share: bool) -> Self {
+        self.actors.sharing.stores.insert(store.into(), may_share);
+        self
+    }
+
+    /// Servers tell each other over Postgres when a key is wanted or free (LISTEN and NOTIFY). Default: yes. Without it they find out
+    /// a little later.
+    #[must_use]
+    pub fn hints(mut self, hints: bool) -> Self {
+        self.actors.hints = hints;
+        self
+    }
+
     /// Bring a Postgres schema up to date at opening. Default: yes. Without it, the role of the URL needs no right to
     /// create tables; `clawstore migrate up` does it with another role.
     #[must_use]
@@ -289,6 +326,8 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Settings,
         limits: get("LIMITS").1,
         cache: get("CACHE").1,
         migrate: get("MIGRATE").1,
+        sharing: get("SHARING").1,
+        hints: get("HINTS").1,
         stores: BTreeMap::new(),
         games: BTreeMap::new(),
     })
@@ -343,6 +382,24 @@ mod tests {
         assert!(wrong("versioning = \"daily\"").contains("stores.S.versioning"));
         assert!(wrong("keep = 1").contains("keep"));
         assert!(load(Some(&format!("[stores.{}]", "s".repeat(51))), &[]).unwrap_err().contains("50 bytes"));
+    }
+
+    #[test]
+    fn keys_are_shared_unless_a_setting_says_otherwise() {
+        let shares = |config: &Config, store: &str| {
+            let sharing = &config.actors.sharing;
+            sharing.stores.get(store).copied().unwrap_or(sharing.default)
+        };
+        let config = load(None, &[]).unwrap();
+        assert!(shares(&config, "S") && config.actors.hints);
+        let config =
+            load(Some("sharing = \"never\"\n[stores.S]\nsharing = \"auto\""), &[("CLAWSTORE_HINTS", "off")]).unwrap();
+        assert!(shares(&config, "S") && !shares(&config, "T") && !config.actors.hints);
+        let config = config.store_sharing("S", false).sharing(true);
+        assert!(!shares(&config, "S") && shares(&config, "T"));
+        assert!(load(Some("sharing = \"always\""), &[]).unwrap_err().contains("`auto` or `never`"));
+        assert!(load(Some("[stores.S]\nsharing = \"on\""), &[]).unwrap_err().contains("stores.S.sharing"));
+        assert!(load(None, &[("CLAWSTORE_HINTS", "no")]).unwrap_err().contains("hints"));
     }
 
     #[test]

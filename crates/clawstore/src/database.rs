@@ -66,7 +66,8 @@ impl Database {
         }
     }
 
-    /// `postgres://…`, `:memory:` or a directory.
+    /// `postgres://…`, `:memory:` or a directory. Of several hosts, `postgres://user@a:5432,b:5432/games`, the first that takes
+    /// writes is used, whenever a connection is opened.
     ///
     /// # Errors
     /// For a URL that is not one of Postgres, or not a valid one: a directory of that name is not what was meant.
@@ -91,7 +92,7 @@ fn named_by_environment(variable: impl Fn(&str) -> Option<String>) -> Option<Str
 
 #[cfg(feature = "postgres")]
 fn parse_postgres(url: &str) -> Result<Database, OpenError> {
-    let options = url.parse::<PgConnectOptions>();
+    let options = clawstore_postgres::parse_url(url);
     options
         .map(Database::postgres)
         .map_err(|error| OpenError::Url { url: without_password(url), reason: error.to_string() })
@@ -163,13 +164,10 @@ impl fmt::Display for Database {
             #[cfg(feature = "postgres")]
             Self::Postgres(options) => {
                 let database = options.get_database().unwrap_or_else(|| options.get_username());
-                write!(
-                    f,
-                    "postgres://{}@{}:{}/{database}",
-                    options.get_username(),
-                    options.get_host(),
-                    options.get_port()
-                )
+                let (user, host) = (options.get_username(), options.get_host());
+                // A list of hosts has their ports in it.
+                let port = if host.contains(',') { String::new() } else { format!(":{}", options.get_port()) };
+                write!(f, "postgres://{user}@{host}{port}/{database}")
             }
             Self::Custom(_) => f.write_str("a backend of the host's own"),
         }
@@ -209,6 +207,8 @@ mod tests {
     fn a_database_is_shown_without_its_password() {
         let shown = Database::parse("postgres://me:secret@somewhere:7/games").map(|database| database.to_string());
         assert_eq!(shown.ok().as_deref(), Some("postgres://me@somewhere:7/games"));
+        let shown = Database::parse("postgres://me:secret@a:7,b/games").map(|database| database.to_string());
+        assert_eq!(shown.ok().as_deref(), Some("postgres://me@a:7,b/games"));
         let debugged = format!("{:?}", Database::parse("postgres://me:secret@somewhere/games"));
         assert!(!debugged.contains("secret"), "{debugged}");
     }
@@ -223,6 +223,7 @@ mod tests {
             Err(error) => error.to_string(),
         };
         assert_eq!(kind("postgresql://somewhere/games"), "postgres somewhere");
+        assert_eq!(kind("postgres://me@a:1,b:2/games"), "postgres a:1,b:2");
         assert_eq!(kind("./data"), "directory ./data");
         assert_eq!(kind(":memory:"), "memory");
         let text = kind("mysql://me:secret@h/d");

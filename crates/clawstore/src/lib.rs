@@ -27,6 +27,8 @@ mod database;
 
 mod read_only;
 
+mod locks;
+
 #[cfg(feature = "postgres")]
 mod migrations;
 
@@ -62,7 +64,9 @@ pub use clawstore_core::entry::VersionId;
 pub use clawstore_core::error::Throttle;
 pub use clawstore_core::listing::Page;
 pub use clawstore_core::versioning::{History, Retention};
-pub use clawstore_core::{CallError, Entry, ErrorCode, GameId, Outcome, backend, clock, entropy, limits, ordered};
+pub use clawstore_core::{
+    CallError, Entry, ErrorCode, GameId, Outcome, StoreKind, backend, clock, entropy, limits, ordered,
+};
 pub use clawstore_lua::{
     Bindings, Cache, CallControl, CallInfo, Fault, Interrupt, Options as BindOptions, Profile, Verdict, decode, encode,
 };
@@ -72,6 +76,7 @@ pub use config::{Config, ConfigError};
 pub use data_store::{DataStore, Key, StoreError, Stored};
 pub use database::Database;
 pub use game::{Game, Loading};
+pub use locks::{LockError, Locks, Released};
 #[cfg(feature = "postgres")]
 pub use migrations::{Migrations, Step};
 pub use mlua;

@@ -78,6 +78,13 @@ impl Clawstore {
         &self.database.durability
     }
 
+    /// How often the database was found to lack writes that it had acknowledged to this process: 0, unless a standby that did not
+    /// have them took over, or an old copy is back. What players did then is gone; an engine may want to tell them. Counted
+    /// within two seconds of reaching the other database, also in the metric `ds_history_lost_total`.
+    pub fn history_losses(&self) -> u64 {
+        self.process.history_losses()
+    }
+
     /// Bytes of calls that are admitted and not settled, of all games.
     pub fn pending_bytes(&self) -> usize {
         self.process.pending_bytes()

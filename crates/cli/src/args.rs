@@ -43,6 +43,9 @@ pub(crate) enum Command {
     /// Delete the data of a whole game, take that back, or delete it for good.
     #[command(subcommand)]
     Game(GameCommand),
+    /// Who holds which key, where several servers use one database, and taking a key away from its server.
+    #[command(subcommand)]
+    Locks(LocksCommand),
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +66,46 @@ pub(crate) enum GameCommand {
     Restore(RestoreGameArguments),
     /// Delete a deleted game for good, once the 30 days for which it is kept are over.
     Purge(PurgeGameArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LocksCommand {
+    /// List the keys that a server holds or that are shared. Only reads; works while servers run.
+    List(ListLocksArguments),
+    /// Take a key from the server that holds it. Never needed for a server that has died: its keys are free. The server goes on:
+    /// nothing is lost, and its next call on the key asks for it again.
+    Release(ReleaseLockArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListLocksArguments {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgument,
+    #[command(flatten)]
+    pub(crate) game: GameArgument,
+    /// Only those of this store.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) store: Option<String>,
+    /// Only keys that begin so.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseLockArguments {
+    /// The game whose data it is (game.GameId): a number or a UUID.
+    pub(crate) game: GameId,
+    /// Name of the store.
+    pub(crate) store: String,
+    /// The store's scope.
+    pub(crate) scope: String,
+    /// The key.
+    pub(crate) key: String,
+    /// It is an ordered store.
+    #[arg(long)]
+    pub(crate) ordered: bool,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgument,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 //! Owns: the codes (`decisions.md` 30) and which error means which. Does not own: when a run ends (`run`).
 
 use clawstore::import::ImportError;
-use clawstore::{LifeCycleError, OpenError, StoreError};
+use clawstore::{LifeCycleError, LockError, OpenError, StoreError};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     /// As it should.
     Success,
     /// The main script raised or a `--forbid` was seen; for `get` and `ls`: there is no such thing; for `import`:
-    /// rows were refused; for `game`: it is not in a state in which that can be done.
+    /// rows were refused; for `game` and `locks`: it is not in a state in which that can be done.
     Failed,
     /// A script could not be loaded, the command line is wrong (clap's own code, too), or nobody has confirmed a deletion.
     Load,
@@ -42,6 +42,7 @@ impl Exit {
                 || cause.is::<StoreFailed>()
                 || cause.is::<ImportError>()
                 || matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Read(_)))
+                || matches!(cause.downcast_ref::<LockError>(), Some(LockError::Open(_) | LockError::Store(_)))
                 || matches!(cause.downcast_ref::<LifeCycleError>(), Some(LifeCycleError::Store(_)))
         });
         if store {

@@ -21,6 +21,8 @@ mod import;
 
 mod game;
 
+mod locks;
+
 mod block_on;
 
 use std::process::ExitCode;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Import(arguments) => import::import(&arguments),
         Command::Snapshot(arguments) => game::snapshot(&arguments),
         Command::Game(command) => game::game(&command),
+        Command::Locks(command) => locks::locks(&command),
     };
     let exit = ended.unwrap_or_else(|error| {
         console.lock().note(&format!("{error:#}"));

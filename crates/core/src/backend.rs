@@ -1,23 +1,31 @@
 //! The storage seam: what a backend must do, one call per batch.
 //!
-//! Owns: the role traits, the batch and its outcome, leases as they are asked for and given, and the kinds of failure with
-//! what each asks of the caller; lists are in `scan`, whole games in `games`. Does not own: SQL, connections, retries (`lane`), who should own what
+//! Owns: the role traits, the batch and its outcome, and the kinds of failure with what each asks of the caller; leases are in
+//! `leases`, lists in `scan`, whole games in `games`. Does not own: SQL, connections, retries (`lane`), who should own what
 //! (`lease`), caches.
 //! Implemented by the Postgres and SQLite backends and by the memory backend of the test kit; `Backend` is all roles.
 
 mod games;
+mod leases;
 mod scan;
+mod sums;
 
 use std::fmt;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub use games::{Deletion, ExpireHistory, ManageGames, Restoration, Snapshot, StoreCutoff, Sweep};
+pub use leases::{
+    Beat, BeatAnswer, GiveBack, Hint, HintSink, HoldLeases, Holder, LaneMark, LeaseAnswer, LeaseAsk, LeaseRequest,
+    Lock, LockQuery, Peer,
+};
 pub use scan::{
     BEHIND_ANY_NAME, Kept, KeyItem, KeyPlace, KeyRange, ScanEntries, SortedItem, SortedQuery, StoreInfo, StoresQuery,
     VersionInfo, VersionQuery,
 };
+pub use sums::Number;
 
 use crate::entry::Entry;
 use crate::entry_key::EntryKey;
@@ -42,23 +50,6 @@ pub trait CommitBatches: Send + Sync {
     /// Durable when it returns. The same `seq` of the same lane with the same digest again returns the first answer and
     /// applies nothing (I7).
     fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>>;
-}
-
-/// Says who owns a key, where several processes share one store (`ownership-protocol.md` §2).
-pub trait HoldLeases: Send + Sync {
-    /// Makes a new incarnation known as alive, with its lanes, each at batch number 0. The same again changes nothing.
-    fn join(&self, incarnation: Incarnation) -> BackendFuture<'_, ()>;
-    /// Says that the incarnation is alive, and asks how those do whom it watches. Loses nothing if it is not durable.
-    fn beat(&self, beat: Beat) -> BackendFuture<'_, BeatAnswer>;
-    /// Declares dead, for ever, those whose count of beats is still what was seen (I9); `by` must be alive itself.
-    fn declare_dead(&self, by: Incarnation, seen: Vec<Peer>) -> BackendFuture<'_, ()>;
-    /// Asks for the lease of keys, one answer each, in order. Waits for nobody. The same fence again gives the same
-    /// answer. A key that another holds is marked as wanted. [`BackendErrorKind::Over`] if `by` is not alive.
-    fn acquire(&self, by: Incarnation, requests: Vec<LeaseRequest>) -> BackendFuture<'_, Vec<LeaseAnswer>>;
-    /// Gives leases back. One whose fence is not the key's any more is left alone.
-    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()>;
-    /// The incarnation ends in order: all its leases are free (I9).
-    fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()>;
 }
 
 /// Takes a payload that has arrived.
@@ -127,55 +118,6 @@ pub struct LaneId {
     pub number: u16,
 }
 
-/// Another process, as it was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Peer {
-    /// Who.
-    pub incarnation: Incarnation,
-    /// How often it has said that it is alive. A counter, not a time (`ownership-protocol.md` A5).
-    pub beats: u64,
-}
-
-/// "I am alive".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beat {
-    /// Who.
-    pub incarnation: Incarnation,
-    /// Whose counters to return, beside those of the next three incarnations in the order of numbers.
-    pub watch: Vec<Incarnation>,
-}
-
-/// The answer to a beat.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BeatAnswer {
-    /// It has not been declared dead.
-    pub alive: bool,
-    /// Those of the watched ones, and of the next three, who are alive.
-    pub peers: Vec<Peer>,
-    /// Leases of this incarnation that others wait for; not all if there are very many.
-    pub wanted: Vec<LeaseRequest>,
-}
-
-/// A key with the fence that it is asked for or given back with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseRequest {
-    /// Which key.
-    pub key: EntryKey,
-    /// Drawn by who asks, so that the answer to a repeated request is known as its own.
-    pub fence: Fence,
-}
-
-/// The answer to a [`LeaseRequest`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LeaseAnswer {
-    /// The key is owned under the fence that was asked with; this is its durable state now (A2).
-    Granted(Entry),
-    /// Another incarnation, believed alive, owns the key. It will see that the key is wanted.
-    Held(Peer),
-    /// The row is locked at this moment. Ask again.
-    Busy,
-}
-
 /// Rows that commit together, under a number that is used once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -189,12 +131,12 @@ pub struct Batch {
     pub rows: Vec<BatchRow>,
 }
 
-/// The newest state of one key, to be written if `fence` and `base` still hold.
+/// The newest state of one key, to be written if `fence` and `base` still hold, or a sum to be added to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchRow {
     /// Which key.
     pub key: EntryKey,
-    /// The fence under which the key is owned; else the row is [`RowOutcome::Fenced`] (I6).
+    /// The fence under which the key is owned or shared; else the row is [`RowOutcome::Fenced`] (I6).
     pub fence: Fence,
     /// The revision that must be stored now (0: none); else the row is [`RowOutcome::Fenced`] (I5).
     pub base: u64,
@@ -204,6 +146,10 @@ pub struct BatchRow {
     pub kept: Vec<Arc<Entry>>,
     /// The state to write. Its revision is greater than `base`.
     pub entry: Arc<Entry>,
+    /// The row is a sum, of a key that is shared: `entry` is what its increments make of a key that was never written, and the
+    /// store does the same to what is stored, whatever its revision, if that is a number of this range ([`Number::plus`]) and of
+    /// no snapshot; else the row is [`RowOutcome::Fenced`].
+    pub onto: Option<RangeInclusive<i64>>,
 }
 
 /// What becomes of the revision that a write supersedes.
@@ -225,7 +171,10 @@ pub enum RowOutcome {
     Committed,
     /// Durable, and another process waits for the key.
     Wanted,
-    /// The fence or the stored revision was another: somebody else owns or wrote the key. Nothing of the row was applied.
+    /// Durable: the sum was added to this.
+    Added(Number),
+    /// The fence or the stored revision was another: somebody else owns or wrote the key; or a sum did not fit. Nothing of the
+    /// row was applied.
     Fenced,
 }
 
@@ -263,5 +212,19 @@ impl BackendError {
     /// An error of a kind.
     pub fn new(kind: BackendErrorKind, message: impl fmt::Display) -> Self {
         Self { kind, message: message.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_are_of_63_bits_and_never_none() {
+        assert_eq!(
+            [0, 1, 2, 14, u128::from(u64::MAX)].map(|bits| Fence::from_bits(bits).0),
+            [1, 1, 1, 7, u64::MAX >> 1]
+        );
+        assert_eq!(Incarnation::from_bits(14), Incarnation(7));
     }
 }

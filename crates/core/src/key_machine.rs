@@ -19,12 +19,14 @@
 mod held;
 mod messages;
 mod recall;
+mod shared;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use held::{Held, Turn};
-pub use messages::{Base, Caller, Effect, Head, Input, Item, Op, Owned, Rerun, VmId, Writer};
+pub use messages::{Access, Base, Caller, Effect, Head, Input, Item, Op, Owned, Rerun, VmId, Writer};
+use shared::Shared;
 
 use crate::backend::{Fence, Previous};
 use crate::clock::Moment;
@@ -45,7 +47,9 @@ pub struct KeyMachine<C> {
     durable: u64,
     held: Vec<Held<C>>,
     turn: Option<Turn>,
-    /// Calls that wait for a turn to end or for a recall, in order.
+    /// Of a key that all servers may write.
+    shared: Option<Box<Shared<C>>>,
+    /// Calls that wait for a turn to end, for a recall, or until the state of a shared key is known again, in order.
     queue: VecDeque<Box<Op<C>>>,
     /// What was recalled, in order, while the last recall is awaited.
     recalled: VecDeque<Box<Op<C>>>,
@@ -64,11 +68,12 @@ pub struct KeyMachine<C> {
 }
 
 impl<C: Caller> KeyMachine<C> {
-    /// A key that is owned, in a store of this kind.
+    /// A key that is owned or shared, in a store of this kind.
     pub fn new(kind: StoreKind, retention: Retention, owned: Owned) -> Self {
-        let (durable, head) = (owned.entry.revision, Head::stored(owned.entry));
+        let shared = Shared::new(kind, retention, owned.access);
+        let (durable, head) = (owned.entry.revision, owned.head());
         let (held, turn, queue, recalled) = (Vec::new(), None, VecDeque::new(), VecDeque::new());
-        let first_number = u64::from(owned.generation) << 32;
+        let first_number = head.lineage;
         Self {
             kind,
             retention,
@@ -77,6 +82,7 @@ impl<C: Caller> KeyMachine<C> {
             durable,
             held,
             turn,
+            shared,
             queue,
             recalled,
             recalling: false,
@@ -92,13 +98,16 @@ impl<C: Caller> KeyMachine<C> {
     /// Starts over after a fault inside `step`: keeps the calls that wait here, trusts nothing else, and recalls what
     /// the flusher has.
     #[must_use]
-    pub fn rebuild(self, out: &mut Vec<Effect<C>>) -> Self {
-        let mut machine = Self::new(self.kind, self.retention, Owned { fence: self.fence, ..Owned::default() });
+    pub fn rebuild(mut self, out: &mut Vec<Effect<C>>) -> Self {
+        let owned = Owned { fence: self.fence, access: self.access(), ..Owned::default() };
+        let mut machine = Self::new(self.kind, self.retention, owned);
+        let unconfirmed = self.take_unconfirmed();
         machine.recalls = self.recalls;
         machine.recalled = self.recalled;
         (machine.stale, machine.handing_over) = (self.stale, self.handing_over);
         (machine.asks, machine.closing) = (self.asks, self.closing);
-        machine.queue = self.held.into_iter().flat_map(|held| held.ops).chain(self.queue).collect();
+        let held = self.held.into_iter().flat_map(|held| held.ops);
+        machine.queue = unconfirmed.into_iter().chain(held).chain(self.queue).collect();
         machine.recall(out);
         machine
     }
@@ -120,7 +129,8 @@ impl<C: Caller> KeyMachine<C> {
 
     /// Nothing waits in here.
     pub fn is_idle(&self) -> bool {
-        self.held.is_empty() && self.queue.is_empty() && self.recalled.is_empty() && !self.recalling
+        let waits = self.held.is_empty() && self.queue.is_empty() && self.recalled.is_empty() && !self.recalling;
+        waits && self.shared.as_ref().is_none_or(|shared| shared.is_idle())
     }
 
     /// Takes one input and appends what must be done.
@@ -129,7 +139,11 @@ impl<C: Caller> KeyMachine<C> {
             Input::Call(op) => self.admit(now, op, out),
             Input::Rerun(vm, ask, reruns) => self.rerun(now, vm, ask, reruns, out),
             Input::VmGone(vm) => self.vm_gone(now, vm, out),
+            // What is durable may be of another server.
+            Input::Persisted(_) if self.shared.is_some() => {}
             Input::Persisted(revision) => self.durable = self.durable.max(revision),
+            Input::Settled(writes, newest) => self.settled(now, writes, newest, out),
+            Input::Confirmed(number, revision) => self.confirmed(now, number, revision, out),
             Input::Broken => self.recall(out),
             Input::Recalled(number, ops, durable) => self.recalled(now, number, ops, durable, out),
             Input::HandOver => {
@@ -158,7 +172,7 @@ impl<C: Caller> KeyMachine<C> {
             // The VM has not answered yet: it will run this call again with those before it.
             forget_run(&mut op);
             held.ops.push_back(op);
-        } else if self.recalling || self.waits_for_turn(vm, is_write) {
+        } else if self.recalling || self.waits_for_turn(vm, is_write) || self.waits_for_state(&op) {
             self.queue.push_back(op);
         } else {
             self.accept(now, op, 0, out);
@@ -187,6 +201,10 @@ impl<C: Caller> KeyMachine<C> {
             out.push(Effect::Answer(op, Err(CallError::timed_out())));
             return;
         }
+        if self.travels_as_sum(&op) {
+            self.add(op, out);
+            return;
+        }
         if let Request::Update(update) = &op.request
             && update.base != Some(self.head.base())
         {
@@ -212,17 +230,19 @@ impl<C: Caller> KeyMachine<C> {
         } else {
             Previous::Overwritten
         };
-        self.head = Head { entry: Arc::clone(&entry), writer: Some(op.writer) };
+        self.head = self.head.next(Arc::clone(&entry), op.writer);
         out.push(Effect::Submit(Item::Write { op, entry, fence: self.fence, reply, previous }));
     }
 
-    /// Answers with what the head shows: at once if it is durable, else behind it (I4).
-    fn answer(&self, op: Box<Op<C>>, result: CallResult, out: &mut Vec<Effect<C>>) {
-        out.push(if self.durable == self.head.entry.revision {
-            Effect::Answer(op, result)
+    /// Answers with what the head shows: at once if it is durable and owned, else behind it (I4).
+    fn answer(&mut self, op: Box<Op<C>>, result: CallResult, out: &mut Vec<Effect<C>>) {
+        if self.shared.is_some() {
+            self.answer_once_confirmed(op, result, out);
+        } else if self.durable != self.head.entry.revision {
+            out.push(Effect::Submit(Item::Gate { op, result }));
         } else {
-            Effect::Submit(Item::Gate { op, result })
-        });
+            out.push(Effect::Answer(op, result));
+        }
     }
 
     /// Keeps an update's place until its VM has run it again.
@@ -267,8 +287,8 @@ impl<C: Caller> KeyMachine<C> {
         } else if !awaited {
             // The answer to the newer ask is on its way, unless the call that it was about has just ended.
             self.held.push(held);
-        } else if self.recalling || self.others_turn(vm) {
-            // Not on this head: `ask_again` follows when the recall or the turn is over.
+        } else if self.recalling || self.others_turn(vm) || self.is_state_unknown() {
+            // Not on this head: `ask_again` follows when the recall or the turn is over, or the state known.
             held.ask = None;
             self.held.push(held);
         } else {
@@ -315,7 +335,7 @@ impl<C: Caller> KeyMachine<C> {
     /// The VM will never answer: its update ends, what it sent after it goes on as far as it can.
     fn vm_gone(&mut self, now: Moment, vm: VmId, out: &mut Vec<Effect<C>>) {
         let Some(mut held) = self.take_held(vm) else { return };
-        if self.recalling || self.others_turn(vm) {
+        if self.recalling || self.others_turn(vm) || self.is_state_unknown() {
             self.queue.append(&mut held.ops);
         } else {
             self.accept_held(now, held, out);
@@ -345,6 +365,7 @@ impl<C: Caller> KeyMachine<C> {
             // The expired call is answered by `accept`, its later ones go on.
             self.vm_gone(now, vm, out);
         }
+        self.expire_unconfirmed(now, out);
         let (expired, waiting) = std::mem::take(&mut self.queue).into_iter().partition(|op| op.deadline <= now);
         self.queue = waiting;
         let expired: VecDeque<_> = expired;

@@ -66,6 +66,11 @@ impl Lane {
         self.id
     }
 
+    /// Number of the last batch that committed; 0 for none.
+    pub fn last_committed(&self) -> u64 {
+        self.seq
+    }
+
     /// The batch in flight has had a bad or unknown outcome at least once.
     pub fn is_in_trouble(&self) -> bool {
         self.attempts > 0
@@ -113,7 +118,7 @@ impl Lane {
     pub fn outcome(&mut self, result: Result<Vec<RowOutcome>, BackendError>) -> Vec<LaneEffect> {
         let Some(batch) = self.in_flight.take() else { return Vec::new() };
         match result {
-            Ok(outcomes) if outcomes.len() == batch.rows.len() => self.committed(&batch, outcomes),
+            Ok(outcomes) if outcomes.len() == batch.rows.len() => self.settle(&batch, outcomes),
             // The store does not keep its contract: nothing that it says can be relied on.
             Ok(_) => {
                 self.failed(batch, &BackendError::new(BackendErrorKind::Halted, "The store's answer was not complete."))
@@ -122,7 +127,7 @@ impl Lane {
         }
     }
 
-    fn committed(&mut self, batch: &Batch, outcomes: Vec<RowOutcome>) -> Vec<LaneEffect> {
+    fn settle(&mut self, batch: &Batch, outcomes: Vec<RowOutcome>) -> Vec<LaneEffect> {
         (self.seq, self.attempts, self.in_doubt) = (batch.seq, 0, false);
         let settle = |(row, outcome): (&BatchRow, _)| LaneEffect::Settle(row.key.clone(), RowResult::Done(outcome));
         let mut effects: Vec<_> = batch.rows.iter().zip(outcomes).map(settle).collect();
@@ -225,7 +230,7 @@ fn digest(rows: &[BatchRow]) -> u64 {
     let mut hasher = FixedState::default().build_hasher();
     for row in rows {
         row.key.hash(&mut hasher);
-        (row.fence, row.base, row.previous, row.entry.revision, row.entry.updated).hash(&mut hasher);
+        (row.fence, row.base, row.previous, row.entry.revision, row.entry.updated, &row.onto).hash(&mut hasher);
         row.entry.value.as_ref().map(|value| value.json()).hash(&mut hasher);
         for kept in &row.kept {
             kept.revision.hash(&mut hasher);

@@ -1,27 +1,38 @@
 //! Who owns which key, and who is alive, as one process sees it (`ownership-protocol.md` §2.2).
 //!
-//! Owns: what is due when: beats, deaths, releases, asking (`acquisition`); when a process that does not move is declared dead; when
-//! this process beats, and what follows from a beat that fails or says that it was declared dead itself; giving leases
-//! back. Does not own: what a lease is used for (`key_machine`), fences and incarnations (drawn by the shell), the store.
+//! Owns: what is due when: beats, deaths, giving leases back (`giving`), asking (`acquisition`), hints (`hints`); when a process
+//! that does not move is declared dead (`peers`); when this process beats, and what follows from a beat that fails or says that it
+//! was declared dead itself; which keys change hands too often (`contention`). Does not own: what a lease is used for
+//! (`key_machine`), fences and incarnations (drawn by the shell), the store.
 //!
 //! Liveness is a hint and no part of the safety argument: a wrong death costs an acquisition, never data. Writes are
 //! refused by their fence, row by row.
 
 mod acquisition;
+mod contention;
+mod giving;
+mod hints;
 mod peers;
+mod sharing;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
-use crate::backend::{BackendError, BackendErrorKind, Beat, BeatAnswer, Fence, Incarnation, LeaseRequest, Peer};
+use crate::backend::{
+    BackendError, Beat, BeatAnswer, Fence, GiveBack, Hint, Incarnation, LeaseAsk, LeaseRequest, Peer,
+};
 use crate::clock::Moment;
 use crate::entry::Entry;
 use crate::entry_key::EntryKey;
-use crate::limits::{BEAT_EVERY, COOLING, LEASES_PER_CALL_MAX, RETRY_PAUSE, TRUST_AFTER_BEAT};
+use crate::limits::{BEAT_EVERY, RETRY_PAUSE, TRUST_AFTER_BEAT};
 use acquisition::{Turn, Waiting};
-use peers::Peers;
+use contention::Contention;
+use giving::Release;
+use hints::Hints;
+use peers::{Peers, Suspects};
+pub use sharing::Sharing;
 
 /// What the shell must do.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,13 +42,17 @@ pub enum LeaseEffect {
     /// Beat, and come back with `beaten`.
     Beat(Beat),
     /// Ask, and come back with `acquired`.
-    Acquire(Incarnation, Vec<LeaseRequest>),
+    Acquire(Incarnation, Vec<LeaseAsk>),
     /// Give back, and come back with `released`.
-    Release(Vec<LeaseRequest>),
-    /// Declare dead, and come back with `declared_dead`.
-    DeclareDead(Incarnation, Vec<Peer>),
-    /// The key is owned, in this state.
-    Granted(LeaseRequest, Entry),
+    Release(Vec<GiveBack>),
+    /// Declare dead, and come back with `declared_dead`. True: only those who have lost their connection too.
+    DeclareDead(Incarnation, Vec<Peer>, bool),
+    /// Send, and come back with `hints_sent`.
+    Hint(Vec<(Incarnation, Hint)>),
+    /// List what is wanted, and come back with `wanted_listed`.
+    ListWanted(Incarnation),
+    /// The key may be written.
+    Granted(Granted),
     /// The store cannot give the key; it is not asked for any more.
     Refused(EntryKey, BackendError),
     /// Others wait for these leases.
@@ -46,14 +61,23 @@ pub enum LeaseEffect {
     TrustUntil(Moment),
     /// This incarnation is over: no lease of it counts any more.
     Over,
+    /// Tell the store that this incarnation has ended. Nothing comes back.
+    Leave(Incarnation),
 }
 
-/// A lease on its way back.
-#[derive(Debug)]
-struct Release {
-    fence: Fence,
-    /// Others wait for the key: it is left to them for a while.
-    wanted: bool,
+/// A key that may be written under a fence.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Which key.
+    pub key: EntryKey,
+    /// Of this process's lease, or of all who share the key.
+    pub fence: Fence,
+    /// Its durable state (A2).
+    pub entry: Entry,
+    /// Nobody owns it: others write it too.
+    pub is_shared: bool,
+    /// When the store was first asked for it.
+    pub asked: Moment,
 }
 
 /// The leases of one process.
@@ -68,6 +92,8 @@ pub struct Leases {
     /// Keys to be asked for at once, in order. May name a key that is no longer to be asked for, or one twice.
     ready: VecDeque<EntryKey>,
     is_acquiring: bool,
+    /// Somebody has given a key back since the last call was sent.
+    was_freed: bool,
     /// After a failure nothing is asked for until then.
     acquire_pause: Option<Moment>,
     acquire_attempts: u32,
@@ -77,6 +103,8 @@ pub struct Leases {
     releasing: HashMap<EntryKey, Release, FixedState>,
     release_in_flight: bool,
     release_at: Option<Moment>,
+    contention: Contention,
+    hints: Hints,
     peers: Peers,
     beat_at: Option<Moment>,
     /// No key's turn is earlier.
@@ -84,9 +112,9 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Begins with an incarnation that has been made known at `sent`.
-    pub fn start(me: Incarnation, sent: Moment) -> (Self, Vec<LeaseEffect>) {
-        let mut leases = Self::default();
+    /// Begins with an incarnation that has been made known at `sent`. `hints`: processes tell each other when it is worth asking.
+    pub fn start(me: Incarnation, sent: Moment, hints: bool) -> (Self, Vec<LeaseEffect>) {
+        let mut leases = Self { hints: Hints::new(hints), ..Self::default() };
         let effects = leases.joined(sent, me, sent);
         (leases, effects)
     }
@@ -94,31 +122,6 @@ impl Leases {
     /// Who this process is now.
     pub fn me(&self) -> Option<Incarnation> {
         self.me
-    }
-
-    /// Asks for a key. The same fence is used until the key is granted.
-    pub fn want(&mut self, now: Moment, key: &EntryKey, fence: Fence) {
-        let cooling = self.cooling.remove(key).filter(|&until| until > now);
-        if self.waiting.contains_key(key) {
-            return;
-        }
-        let turn = cooling.map_or(Turn::Ready, Turn::At);
-        let waiting = Waiting { fence, held_since: None, blocked_by: None, turn, alone: false };
-        self.waiting.insert(key.clone(), waiting);
-        match cooling {
-            Some(until) => self.poll_at(until),
-            None => self.ready.push_back(key.clone()),
-        }
-    }
-
-    /// Nobody needs the key any more.
-    pub fn withdraw(&mut self, key: &EntryKey) {
-        self.waiting.remove(key);
-    }
-
-    /// Gives a lease back; `wanted`: because others wait for it.
-    pub fn give_back(&mut self, key: EntryKey, fence: Fence, wanted: bool) {
-        self.releasing.insert(key, Release { fence, wanted });
     }
 
     /// What is due now.
@@ -130,15 +133,19 @@ impl Leases {
         let Some(me) = self.me else { return effects };
         if take_due(&mut self.beat_at, now) {
             self.cooling.retain(|_, until| *until > now);
-            effects.push(LeaseEffect::Beat(Beat { incarnation: me, watch: self.blocking() }));
+            self.contention.prune(now);
+            effects.push(LeaseEffect::Beat(Beat::new(me, self.blocking())));
         }
-        let suspects = self.peers.take_suspects(now);
-        if !suspects.is_empty() {
-            effects.push(LeaseEffect::DeclareDead(me, suspects));
+        let Suspects { fast, slow } = self.peers.take_suspects(now);
+        for (suspects, is_fast) in [(slow, false), (fast, true)] {
+            if !suspects.is_empty() {
+                effects.push(LeaseEffect::DeclareDead(me, suspects, is_fast));
+            }
         }
         if self.next_poll.is_some_and(|at| at <= now) {
             self.poll(now);
         }
+        self.hints.take_due(now, me, &mut effects);
         effects.extend(self.release(now));
         effects.extend(self.acquire(now, me));
         effects
@@ -146,67 +153,24 @@ impl Leases {
 
     /// When `tick` has something to do next, if nothing else happens.
     pub fn next_tick(&self, now: Moment) -> Option<Moment> {
-        let has_releases = !self.release_in_flight && !self.releasing.is_empty();
-        let release = has_releases.then(|| self.release_at.unwrap_or(now));
-        let has_requests = !self.is_acquiring && !self.ready.is_empty();
-        let acquire = has_requests.then(|| self.acquire_pause.unwrap_or(now));
-        let (release, acquire) = (self.me.and(release), self.me.and(acquire));
-        let suspicion = self.me.and_then(|_| self.peers.next_suspicion(now));
-        [self.join_at, self.beat_at, suspicion, self.me.and(self.next_poll), release, acquire]
-            .into_iter()
-            .flatten()
-            .min()
+        let of_the_living = [
+            self.beat_at,
+            self.peers.next_suspicion(now),
+            self.next_poll,
+            self.hints.next(now),
+            self.next_release(now),
+            self.next_acquisition(now),
+        ];
+        let of_the_living = of_the_living.into_iter().filter(|_| self.me.is_some());
+        of_the_living.chain([self.join_at]).flatten().min()
     }
 
     /// Owners that are waited for.
     fn blocking(&self) -> Vec<Incarnation> {
-        let mut owners: Vec<_> = self.waiting.values().filter_map(|waiting| waiting.blocked_by).collect();
+        let mut owners: Vec<_> = self.waiting.values().filter_map(Waiting::blocked_by).collect();
         owners.sort_unstable();
         owners.dedup();
         owners
-    }
-
-    fn poll_at(&mut self, at: Moment) {
-        self.next_poll = Some(self.next_poll.map_or(at, |next| next.min(at)));
-    }
-
-    fn release(&mut self, now: Moment) -> Option<LeaseEffect> {
-        if self.release_in_flight || self.releasing.is_empty() || self.release_at.is_some_and(|at| at > now) {
-            return None;
-        }
-        self.release_in_flight = true;
-        self.release_at = None;
-        let leases = self.releasing.iter().take(LEASES_PER_CALL_MAX);
-        Some(LeaseEffect::Release(
-            leases.map(|(key, release)| LeaseRequest { key: key.clone(), fence: release.fence }).collect(),
-        ))
-    }
-
-    /// Leases to be given back, those on their way included.
-    pub fn releasing(&self) -> Vec<LeaseRequest> {
-        self.releasing.iter().map(|(key, release)| LeaseRequest { key: key.clone(), fence: release.fence }).collect()
-    }
-
-    /// The answer to `Release`. A lease whose release is not known to be done is given back again: its fence tells whether
-    /// it still is one.
-    pub fn released(&mut self, now: Moment, leases: &[LeaseRequest], result: Result<(), BackendError>) {
-        self.release_in_flight = false;
-        match result {
-            Err(error) if matches!(error.kind, BackendErrorKind::Unavailable | BackendErrorKind::Unknown) => {
-                self.release_at = Some(now + RETRY_PAUSE.0);
-            }
-            // Refused for good: the leases end with the incarnation.
-            _ => {
-                for LeaseRequest { key, fence } in leases {
-                    let Some(release) = self.releasing.get(key).filter(|release| release.fence == *fence) else {
-                        continue;
-                    };
-                    let until = release.wanted.then(|| now + COOLING);
-                    self.releasing.remove(key);
-                    self.ask_after_release(key, until);
-                }
-            }
-        }
     }
 
     /// The answer to `Beat`, which was sent at `sent`.
@@ -239,10 +203,10 @@ impl Leases {
         effects
     }
 
-    /// The answer to `DeclareDead`.
-    pub fn declared_dead(&mut self, now: Moment, seen: &[Peer], result: Result<(), BackendError>) {
+    /// The answer to `DeclareDead`: who is not alive now.
+    pub fn declared_dead(&mut self, now: Moment, result: Result<Vec<Incarnation>, BackendError>) {
         match result {
-            Ok(()) => self.retry_those_behind(|owner| is_among(seen, owner)),
+            Ok(dead) => self.retry_those_behind(|owner| dead.contains(&owner)),
             Err(_) => self.peers.own_beat_failed(now),
         }
     }
@@ -256,8 +220,24 @@ impl Leases {
         (self.beat_at, self.join_at, self.join_attempts) = (None, Some(now), 0);
         // Its leases are free already.
         self.releasing.clear();
+        self.hints.clear();
         self.peers.own_beat_failed(now);
         vec![LeaseEffect::Over]
+    }
+
+    /// The store does not know this incarnation as it was, but may believe that it lives: another copy has taken over, which may
+    /// know of other leases than those that were granted, or a lane is not what it was.
+    pub fn start_over(&mut self, now: Moment, incarnation: Incarnation) -> Vec<LeaseEffect> {
+        let mut effects = self.over(now, incarnation);
+        if !effects.is_empty() {
+            effects.push(LeaseEffect::Leave(incarnation));
+        }
+        effects
+    }
+
+    /// Beats once more, at once: the answer to the last beat is not to be relied on.
+    pub fn beat_again(&mut self, now: Moment) {
+        self.beat_at = self.me.map(|_| now);
     }
 
     /// A new incarnation has been made known; the call was sent at `sent`.

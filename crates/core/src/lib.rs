@@ -2,7 +2,8 @@
 //!
 //! Owns: what a key, a value and an entry are; what each call of the API does to an entry; who may write next
 //! (`key_machine`); which writes form a batch (`write_batch`) and what becomes of a batch whose outcome is bad or
-//! not known (`lane`); whose turn it is in which lane (`turns`); which process owns a key and who is alive (`lease`); every limit and every error text.
+//! not known (`lane`); whose turn it is in which lane (`turns`); which process owns a key and who is alive (`lease`); whether the store still has what
+//! it acknowledged (`lost_history`); every limit and every error text.
 //!
 //! Does not own: time, randomness, threads, messages, SQL, Luau. A clock and a source of entropy are handed in
 //! (`clock`, `entropy`), storage is a trait (`backend`), everything else is a state machine of the form
@@ -49,6 +50,8 @@ pub mod write_batch;
 pub mod lane;
 
 pub mod lease;
+
+pub mod lost_history;
 
 pub mod turns;
 

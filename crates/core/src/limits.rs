@@ -163,6 +163,10 @@ pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// A process whose count of beats stood still for this long, by the clock of one whose own beats all succeeded meanwhile, is
 /// declared dead (`ownership-protocol.md` §2.2.3).
 pub const SUSPECT_AFTER: Duration = Duration::from_secs(5);
+/// The same for a process that has lost its connection to the store as well, as far as that can tell.
+pub const SUSPECT_FAST_AFTER: Duration = Duration::from_millis(1_500);
+/// One that still had its connection then is looked at again this often.
+pub const SUSPECT_FAST_PAUSE: Duration = Duration::from_millis(500);
 /// Between two beats that succeeded so far apart a process was not watching: it may have been frozen itself.
 pub const WATCH_GAP_MAX: Duration = Duration::from_millis(2_500);
 /// An owned value is shown for this long after the sending of the last beat that succeeded (`ownership-protocol.md` A8).
@@ -177,11 +181,29 @@ pub const ACQUIRE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Dura
 pub const ACQUIRE_EAGER: Duration = Duration::from_secs(2);
 /// A row that was locked at the moment of asking is asked for again after this: a batch takes about as long.
 pub const BUSY_PAUSE: Duration = Duration::from_millis(3);
-/// A key that others want is kept at least this long, so that what waits for it is done in one go
-/// (`ownership-protocol.md` §2.2.6): a host that polls 20 times a second still runs an update in it.
-pub const HOLD_MIN: Duration = Duration::from_millis(50);
-/// After giving a wanted key away, its last owner does not ask for it again for this long (`decisions.md` 26).
-pub const COOLING: Duration = Duration::from_millis(150);
+/// A key that others want is kept at least this long, so that what waits for it is done in one go: a server that runs 60
+/// times a second runs its updates in it (`ownership-protocol.md` §2.2.6).
+pub const HOLD_MIN: Duration = Duration::from_millis(20);
+/// A key for which calls wait, and that has not been written since it was granted, is kept for this long: a host that polls 20
+/// times a second still runs an update in it.
+pub const HOLD_UNSERVED_MAX: Duration = Duration::from_millis(60);
+/// After giving a wanted key away, its last owner does not ask for it again for this long (`decisions.md` 26): whoever waits asks
+/// more often.
+pub const COOLING: Duration = Duration::from_millis(30);
+/// An owner that is alive and keeps a wanted key for this long loses it (`ownership-protocol.md` §2.2.6).
+pub const STEAL_AFTER: Duration = Duration::from_secs(10);
+/// Between two looks at what others want, however many hints arrive.
+pub const LIST_PAUSE: Duration = Duration::from_millis(5);
+/// A key that a process has given to others this often within [`SHARE_WINDOW`] is shared from then on: each of its turns would cost
+/// more than a write of everyone's (`ownership-protocol.md` §2.2.19).
+pub const HAND_OVERS_BEFORE_SHARING: usize = 3;
+/// See [`HAND_OVERS_BEFORE_SHARING`].
+pub const SHARE_WINDOW: Duration = Duration::from_secs(10);
+/// A shared key that only one server has written for this long is owned again.
+pub const SHARED_QUIET: Duration = Duration::from_secs(60);
+/// A call on a shared key that has lost races to other servers for this long is made under a lease, which nobody can take from it
+/// for a moment (`docs/adr/0025`).
+pub const RACES_PATIENCE: Duration = Duration::from_secs(1);
 /// A lease without an actor is given back after this long without a call (`decisions.md` 13).
 pub const IDLE_BEFORE_RELEASE: Duration = Duration::from_secs(600);
 
@@ -226,7 +248,13 @@ pub const MEMORY_LOOK_EVERY: Duration = Duration::from_secs(2);
 const _: () = assert!(MEMORY_BYTES_MAX < MEMORY_BYTES_PER_GAME, "one full structure fits into a game");
 const _: () = assert!(TRUST_AFTER_BEAT.as_millis() > 2 * BEAT_EVERY.as_millis(), "one lost beat costs no reads");
 const _: () =
-    assert!(TRUST_AFTER_BEAT.as_millis() < SUSPECT_AFTER.as_millis(), "no owned value is shown after a death");
+    assert!(TRUST_AFTER_BEAT.as_millis() < SUSPECT_AFTER.as_millis(), "no owned value is shown after a slow death");
+const _: () = assert!(
+    TRUST_AFTER_BEAT.as_millis() - SUSPECT_FAST_AFTER.as_millis() <= READ_CACHE_TTL.as_millis(),
+    "an owned value that is shown after a fast death is no older than a cached one may be"
+);
+const _: () =
+    assert!(COOLING.as_millis() > ACQUIRE_PAUSE.0.as_millis(), "whoever waits asks before the last owner does");
 const _: () = assert!(VALUE_BYTES_MAX + 64 * 1024 < BATCH_BYTES_MAX, "any legal value fits into a batch");
 const _: () = assert!(VALUE_BYTES_MAX + CALL_OVERHEAD_BYTES < PENDING_BYTES_PER_GAME, "any legal call can be admitted");
 const _: () = assert!(PENDING_BYTES_PER_GAME <= PENDING_BYTES_PER_PROCESS);

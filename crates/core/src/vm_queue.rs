@@ -212,12 +212,13 @@ mod tests {
         let mut transform = AddOne(0);
         let stored = Head::stored(Arc::new(Entry::default()));
         let mut detached = queue.detach(&key).expect("calls are open");
-        let reruns = detached.rerun(1, stored, &mut transform);
+        let reruns = detached.rerun(1, stored.clone(), &mut transform);
         queue.attach(detached);
         assert_eq!(transform.0, 2, "the call before the held one is not run again");
-        let bases: Vec<_> =
-            reruns.iter().map(|r| (r.op, r.update.as_ref().and_then(|u| u.base).map(|b| b.writer))).collect();
-        assert_eq!(bases, [(1, Some(None)), (2, Some(Some(writer(1))))]);
+        let bases: Vec<_> = reruns.iter().map(|r| (r.op, r.update.as_ref().and_then(|u| u.base))).collect();
+        let first = Request::Update(reruns[0].update.clone().expect("it ran"));
+        let after = stored.after(key.store.kind, writer(1), &first, Timestamp::default()).expect("a set");
+        assert_eq!(bases, [(1, Some(stored.base())), (2, Some(after.base()))]);
         let seen = queue.foresee(&key, || None).expect("known now");
         assert_eq!(seen.entry.value, Some(Value::integer(2)));
         for op in 0..3 {

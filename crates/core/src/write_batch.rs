@@ -4,8 +4,12 @@
 //! row; answers in order; withdrawal of writes that were never sent (FAIL) and the UNKNOWN of those that were.
 //! Does not own: the batch in flight as a whole (`lane`), acceptance (`key_machine`), the durable cell (the flusher).
 //!
+//! Increments of a shared key become a sum (`sums`): what they make of the stored number is known when the row is settled.
+//!
 //! Per key: *pending* items wait for a batch, *in flight* ones are in the lane's. A key is in one batch at most (I8). A
 //! *broken* key had a write fail or withdrawn: nothing of it is sent until its machine has recalled what is here.
+
+mod sums;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,7 +19,7 @@ use foldhash::fast::FixedState;
 use crate::backend::{BatchRow, Fence, Previous, RowOutcome};
 use crate::clock::Moment;
 use crate::entry::Entry;
-use crate::entry_key::EntryKey;
+use crate::entry_key::{EntryKey, StoreKind};
 use crate::error::CallError;
 use crate::key_machine::{Item, Op};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
@@ -69,7 +73,7 @@ impl<C> Default for KeyQueue<C> {
 
 impl<C> KeyQueue<C> {
     fn is_ready(&self) -> bool {
-        !self.broken && self.in_flight.is_empty() && matches!(self.pending.front(), Some(Item::Write { .. }))
+        !self.broken && self.in_flight.is_empty() && self.pending.front().is_some_and(Item::is_write)
     }
 
     fn is_empty(&self) -> bool {
@@ -191,14 +195,6 @@ impl<C> PendingWrites<C> {
     ) -> AfterSettle<C> {
         let Some(queue) = self.keys.get_mut(key) else { return AfterSettle { broken: false, recalled: None } };
         let broken = match result {
-            RowResult::Done(RowOutcome::Committed | RowOutcome::Wanted) => {
-                publish(&mut queue.in_flight.iter().filter_map(|item| match item {
-                    Item::Write { op, entry, .. } => Some((&**op, entry)),
-                    Item::Gate { .. } => None,
-                }));
-                committed(queue, answer);
-                false
-            }
             RowResult::NotSent => {
                 queue.take_back();
                 false
@@ -206,6 +202,10 @@ impl<C> PendingWrites<C> {
             RowResult::Done(RowOutcome::Fenced) => {
                 queue.take_back();
                 set_broken(queue, true)
+            }
+            RowResult::Done(outcome) => {
+                durable(queue, key.store.kind, outcome, publish, answer);
+                false
             }
             RowResult::Failed(error) => {
                 fail_in_flight(queue, &error, answer);
@@ -252,7 +252,7 @@ impl<C> PendingWrites<C> {
         for (key, queue) in &mut self.keys {
             for item in &mut queue.in_flight {
                 if item.op().deadline <= now {
-                    let (Item::Write { op, .. } | Item::Gate { op, .. }) = item;
+                    let op = item.op_mut();
                     answer(op, Err(CallError::unknown("The store did not answer in time.")));
                 }
             }
@@ -281,13 +281,29 @@ fn set_broken<C>(queue: &mut KeyQueue<C>, reload: bool) -> bool {
     !std::mem::replace(&mut queue.broken, true)
 }
 
-fn committed<C>(queue: &mut KeyQueue<C>, answer: Answer<'_, C>) {
+/// Publishes the state of a row that is durable, then answers.
+fn durable<C>(
+    queue: &mut KeyQueue<C>,
+    kind: StoreKind,
+    outcome: RowOutcome,
+    publish: Publish<'_, C>,
+    answer: Answer<'_, C>,
+) {
+    if let Some(Item::Add { .. }) = queue.in_flight.front() {
+        // A key that was never written has taken the sum as its first state.
+        let stored = if let RowOutcome::Added(number) = outcome { number.entry() } else { Entry::default() };
+        return sums::settle(kind, stored, &mut queue.in_flight, publish, answer);
+    }
+    publish(&mut queue.in_flight.iter().filter_map(|item| match item {
+        Item::Write { op, entry, .. } => Some((&**op, entry)),
+        Item::Gate { .. } | Item::Add { .. } => None,
+    }));
     for item in queue.in_flight.drain(..) {
-        let (mut op, result) = match item {
-            Item::Write { op, reply, .. } => (op, Ok(reply)),
-            Item::Gate { op, result } => (op, result),
-        };
-        answer(&mut op, result);
+        match item {
+            Item::Write { mut op, reply, .. } => answer(&mut op, Ok(reply)),
+            Item::Gate { mut op, result } => answer(&mut op, result),
+            Item::Add { .. } => {}
+        }
     }
     // Gates that came while the row was in flight wait for nothing else. In a broken key the write that they show may
     // have been withdrawn from before them: the recall makes them again.
@@ -300,8 +316,7 @@ fn committed<C>(queue: &mut KeyQueue<C>, answer: Answer<'_, C>) {
 
 /// The writes in flight end with `error`; gates behind them showed a state that never was and are made again.
 fn fail_in_flight<C>(queue: &mut KeyQueue<C>, error: &CallError, answer: Answer<'_, C>) {
-    let (writes, gates): (VecDeque<_>, VecDeque<_>) =
-        queue.in_flight.drain(..).partition(|item| matches!(item, Item::Write { .. }));
+    let (writes, gates): (VecDeque<_>, VecDeque<_>) = queue.in_flight.drain(..).partition(Item::is_write);
     for mut write in writes {
         answer(write.op_mut(), Err(error.clone()));
     }
@@ -318,9 +333,8 @@ fn withdraw<C>(queue: &mut KeyQueue<C>, now: Moment, answer: Answer<'_, C>) -> b
             queue.pending.push_back(item);
             continue;
         }
-        withdrew_write |= matches!(item, Item::Write { .. });
-        let (Item::Write { op, .. } | Item::Gate { op, .. }) = &mut item;
-        answer(op, Err(CallError::timed_out()));
+        withdrew_write |= item.is_write();
+        answer(item.op_mut(), Err(CallError::timed_out()));
     }
     withdrew_write
 }
@@ -332,9 +346,13 @@ fn take_row<C>(
     (rows, bytes): (usize, usize),
     first: bool,
 ) -> Option<(BatchRow, (usize, usize))> {
+    if let Some(Item::Add { .. }) = queue.pending.front() {
+        return sums::take(key, queue);
+    }
     let mut row: Option<BatchRow> = None;
     let (mut cost_rows, mut kept_bytes) = (0, 0);
-    while let Some(item) = queue.pending.front() {
+    // Sums and states of a key are never in one batch.
+    while let Some(item) = queue.pending.front().filter(|item| !matches!(item, Item::Add { .. })) {
         if let Item::Write { entry, fence, previous, .. } = item {
             let keeps = row.as_ref().filter(|_| *previous == Previous::Kept).map(|row| Arc::clone(&row.entry));
             let next_kept = kept_bytes + keeps.as_ref().map_or(0, |old| old.payload_bytes());
@@ -363,7 +381,7 @@ fn take_row<C>(
 
 fn first_row(key: &EntryKey, fence: Fence, entry: &Arc<Entry>, previous: Previous) -> BatchRow {
     let (key, base, entry) = (key.clone(), entry.revision - 1, Arc::clone(entry));
-    BatchRow { key, fence, base, previous, kept: Vec::new(), entry }
+    BatchRow { key, fence, base, previous, kept: Vec::new(), entry, onto: None }
 }
 
 #[cfg(test)]

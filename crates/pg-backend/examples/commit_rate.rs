@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clawstore_core::backend::{
-    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseRequest, Previous, RowOutcome,
+    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseAsk, Previous, RowOutcome,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -75,7 +75,7 @@ impl Ours {
         let leases = backend.leases().ok_or("a backend with leases")?;
         leases.join(LANE.incarnation).await?;
         for part in keys.chunks(FILL_ROWS) {
-            let requests = part.iter().map(|key| LeaseRequest { key: key.clone(), fence: FENCE }).collect();
+            let requests = part.iter().map(|key| LeaseAsk::new(key.clone(), FENCE)).collect();
             leases.acquire(LANE.incarnation, requests).await?;
         }
         Ok(Self { backend, keys, revisions: vec![0; KEYS], seq: 0 })
@@ -102,6 +102,7 @@ impl Ours {
                 previous: if load.keep { Previous::Kept } else { Previous::Overwritten },
                 kept: Vec::new(),
                 entry: Arc::new(entry),
+                onto: None,
             });
         }
         Ok(Arc::new(Batch { lane: LANE, seq: self.seq, digest: self.seq, rows }))
@@ -237,7 +238,7 @@ async fn run(arguments: &[String]) -> Outcome<()> {
     }
     let mut other = PgConnection::connect_with(&options).await?;
     let servers =
-        [server_process(&mut other, "commit_batch_v1").await?, server_process(&mut other, "INSERT INTO bare").await?];
+        [server_process(&mut other, "commit_batch_v2").await?, server_process(&mut other, "INSERT INTO bare").await?];
     let mut load = Load { rows, value_bytes, keep, drawn: 0 };
     let mut figures = [Figures::default(), Figures::default()];
     for turn in 0..2 * turns {

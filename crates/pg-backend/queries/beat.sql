@@ -1,6 +1,7 @@
--- "I am alive". Need not survive a crash of the database, so its commit waits for nobody.
-WITH hurried AS (
-    SELECT set_config('synchronous_commit', 'off', true) IS NOT NULL AS done
+-- "I am alive". Need not survive a crash of the database, so its commit waits for nobody. A session that was opened again takes the
+-- lock again by which others see that the process has its connection.
+WITH hurried AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true) IS NOT NULL AND pg_try_advisory_lock($1) IS NOT NULL AS done
 ), beaten AS (
     UPDATE clawstore.incarnation SET beats = beats + 1 WHERE id = $1 AND state = 'alive' RETURNING id
 ), following AS (
@@ -29,7 +30,17 @@ SELECT (SELECT done FROM hurried) AND EXISTS (SELECT FROM beaten) AS "alive!",
        ARRAY(SELECT id FROM peer ORDER BY id) AS "peers!",
        ARRAY(SELECT beats FROM peer ORDER BY id) AS "beats!",
        wanted.games AS "games!", wanted.kinds AS "kinds!", wanted.names AS "names!", wanted.scopes AS "scopes!",
-       wanted.keys AS "keys!", wanted.fences AS "fences!"
+       wanted.keys AS "keys!", wanted.fences AS "fences!",
+       -- The number of the last batch of each lane that was asked about.
+       ARRAY(
+           SELECT lane.seq
+           FROM unnest($3::bigint[], $4::smallint[]) WITH ORDINALITY AS asked (incarnation, lane, n)
+           LEFT JOIN clawstore.lane ON lane.incarnation = asked.incarnation AND lane.lane = asked.lane
+           ORDER BY asked.n
+       ) AS "lanes!: Vec<Option<i64>>",
+       -- It goes up with every promotion of a standby. The first digits of the name of the file that the log has reached.
+       ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS "timeline!",
+       current_setting('synchronous_standby_names') <> '' AS "waits_for_standby!"
 FROM (
     SELECT coalesce(array_agg(game), '{}') AS games, coalesce(array_agg(kind), '{}') AS kinds,
            coalesce(array_agg(name), '{}') AS names, coalesce(array_agg(scope), '{}') AS scopes,

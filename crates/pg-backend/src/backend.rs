@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, Beat, BeatAnswer, CarryMessages, CommitBatches,
-    Deletion, ExpireHistory, HoldLeases, Incarnation, Kept, KeyItem, KeyRange, LeaseAnswer, LeaseRequest, ManageGames,
-    Peer, ReadEntries, Restoration, RowOutcome, ScanEntries, Snapshot, SortedItem, SortedQuery, StoreInfo, StoresQuery,
-    Sweep, VersionInfo, VersionQuery,
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, CarryMessages, CommitBatches, Deletion,
+    ExpireHistory, HoldLeases, Kept, KeyItem, KeyRange, ManageGames, ReadEntries, Restoration, RowOutcome, ScanEntries,
+    Snapshot, SortedItem, SortedQuery, StoreInfo, StoresQuery, Sweep, VersionInfo, VersionQuery,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::entry::VersionId;
@@ -22,9 +21,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use crate::commit::commit;
 use crate::durability::Durability;
 use crate::history::RemoveVersion;
-use crate::incarnations::{DeclareDead, JoinIncarnation, LeaveIncarnation};
-use crate::leases::{AcquireKeys, ReleaseKeys};
-use crate::link::{Call, Link};
+use crate::link::{Call, Link, Waiting};
 use crate::open_error::OpenError;
 use crate::purge::{PurgeGame, Purges};
 use crate::session::{self, Purpose};
@@ -32,12 +29,12 @@ use crate::store_ids::StoreIds;
 use crate::{games, migrate, reads, scans};
 
 /// Lanes of a process (`decisions.md` 5). Each has a connection, opened when it is first used.
-const LANES: u16 = 2;
+pub(crate) const LANES: u16 = 2;
 
 /// Deadline of a call that is not a commit.
-const CALL_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// Deadline of a beat, and of what makes others suspect or trust: five beats missed are a death.
-const BEAT_DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const BEAT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Beats between two looks at the partitions of versions: about an hour.
 const BEATS_BETWEEN_MAINTENANCE: u32 = 3_600;
@@ -89,13 +86,15 @@ impl PgBackend {
     /// See [`OpenError`].
     pub async fn open(options: PgConnectOptions, settings: PgSettings) -> Result<Self, OpenError> {
         let (session, durability) = session::open(&options, Purpose::Calls, settings.durable).await?;
+        let waiting = Waiting::new(durability.waits_for_standby().into());
         // The server notices by itself if the good-bye does not arrive.
         let _ = session.close().await;
         migrate::ensure(&options, settings.migrate).await?;
+        let link = |purpose| Link::new(&options, purpose, settings.durable, &waiting);
         Ok(Self {
-            control: Link::new(&options, Purpose::Calls, settings.durable),
-            calls: Link::new(&options, Purpose::Calls, settings.durable),
-            lanes: std::array::from_fn(|_| Link::new(&options, Purpose::Commits, settings.durable)),
+            control: link(Purpose::Calls),
+            calls: link(Purpose::Calls),
+            lanes: std::array::from_fn(|_| link(Purpose::Commits)),
             stores: StoreIds::default(),
             purges: Purges::default(),
             server: settings.server,
@@ -123,8 +122,20 @@ impl PgBackend {
         &self.control
     }
 
+    pub(crate) fn calls(&self) -> &Link {
+        &self.calls
+    }
+
+    pub(crate) fn stores(&self) -> &StoreIds {
+        &self.stores
+    }
+
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Partitions are made 14 days ahead, so what is not finished may wait.
-    async fn maintain_versions(&self) {
+    pub(crate) async fn maintain_versions(&self) {
         let next = match self.control.ask("making partitions", BEAT_DEADLINE, &MaintainVersions).await {
             Ok(true) => BEATS_BETWEEN_MAINTENANCE,
             Ok(false) => BEATS_BEFORE_RETRY,
@@ -136,7 +147,7 @@ impl PgBackend {
         self.beats_to_maintenance.store(next, Ordering::Relaxed);
     }
 
-    fn is_maintenance_due(&self) -> bool {
+    pub(crate) fn is_maintenance_due(&self) -> bool {
         self.beats_to_maintenance.fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
@@ -264,47 +275,6 @@ impl ManageGames for PgBackend {
             let call = PurgeGame { purges: &self.purges, game, rows };
             self.calls.ask_about_game("purging a game", &call).await.flatten()
         })
-    }
-}
-
-impl HoldLeases for PgBackend {
-    fn join(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
-        Box::pin(async move {
-            let call = JoinIncarnation { incarnation, server: &self.server, lanes: LANES };
-            self.control.ask("joining", CALL_DEADLINE, &call).await
-        })
-    }
-
-    fn beat(&self, beat: Beat) -> BackendFuture<'_, BeatAnswer> {
-        Box::pin(async move {
-            let answer = self.control.ask("a beat", BEAT_DEADLINE, &beat).await?;
-            if self.is_maintenance_due() {
-                self.maintain_versions().await;
-            }
-            Ok(answer)
-        })
-    }
-
-    fn declare_dead(&self, by: Incarnation, seen: Vec<Peer>) -> BackendFuture<'_, ()> {
-        Box::pin(async move { self.control.ask("declaring a death", CALL_DEADLINE, &DeclareDead { by, seen }).await })
-    }
-
-    fn acquire(&self, by: Incarnation, requests: Vec<LeaseRequest>) -> BackendFuture<'_, Vec<LeaseAnswer>> {
-        Box::pin(async move {
-            let call = AcquireKeys { stores: &self.stores, by, requests: &requests };
-            self.calls.ask("the acquisition of keys", CALL_DEADLINE, &call).await.flatten()
-        })
-    }
-
-    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
-        Box::pin(async move {
-            let call = ReleaseKeys { stores: &self.stores, leases: &leases };
-            self.calls.ask("the release of keys", CALL_DEADLINE, &call).await
-        })
-    }
-
-    fn leave(&self, incarnation: Incarnation) -> BackendFuture<'_, ()> {
-        Box::pin(async move { self.control.ask("leaving", CALL_DEADLINE, &LeaveIncarnation(incarnation)).await })
     }
 }
 

@@ -1,18 +1,19 @@
 //! Batches: checked, sent as one statement, and what became of them.
 //!
 //! Owns: which batch is refused before it is sent, the order of rows, the outcome per row. Does not own: the transaction
-//! (`commit_batch_v1` in `migrations/`), when a batch is sent again and what an earlier attempt may still do (`core::lane`).
+//! (`commit_batch_v2` in `migrations/`), when a batch is sent again and what an earlier attempt may still do (`core::lane`).
 
 use std::iter;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, BatchRow, Previous, RowOutcome};
+use clawstore_core::backend::{BackendError, BackendErrorKind, Batch, BatchRow, Number, Previous, RowOutcome};
 use clawstore_core::clock::Timestamp;
 use clawstore_core::ordered::sort_number;
 use clawstore_core::{Entry, EntryKey};
 use sqlx::postgres::{PgBindIterExt as _, PgConnection};
 
-use crate::columns::{RowKey, Text, fits, metadata_text, user_ids_text, value_text};
+use crate::columns::{RowKey, Text, fits, metadata_text, ticks as at, unsigned, user_ids_text, value_text};
 use crate::link::{Call, Link};
 use crate::store_ids::{StoreIds, find_stores};
 
@@ -103,14 +104,25 @@ impl<'a> Ordered<'a> {
             .collect()
     }
 
+    /// For rows that are sums, one end of the range that they may be added to.
+    fn onto(&self, end: impl Fn(&RangeInclusive<i64>) -> i64) -> Option<Vec<Option<i64>>> {
+        sparse(self.batch_rows().map(|row| row.onto.as_ref().map(&end)))
+    }
+
     /// The answer, row by row as the batch has them. `None`: a row that was not sent.
-    fn outcomes(&self, fenced: &[i32], wanted: &[i32]) -> Option<Vec<RowOutcome>> {
+    fn outcomes(&self, fenced: &[i32], wanted: &[i32], added: &[i64]) -> Option<Vec<RowOutcome>> {
         let mut outcomes = vec![RowOutcome::Committed; self.rows.len()];
-        for (numbers, outcome) in [(fenced, RowOutcome::Fenced), (wanted, RowOutcome::Wanted)] {
-            for &n in numbers {
-                let (_, place, _) = self.rows.get(usize::try_from(n).ok()?.checked_sub(1)?)?;
-                outcomes[*place] = outcome;
-            }
+        let numbered = |numbers: &[i32], outcome| numbers.iter().map(|&n| (i64::from(n), outcome)).collect::<Vec<_>>();
+        let mut answers = numbered(fenced, RowOutcome::Fenced);
+        answers.extend(numbered(wanted, RowOutcome::Wanted));
+        for sum in added.chunks(5) {
+            let &[n, revision, created, updated, number] = sum else { return None };
+            let (revision, created, updated) = (unsigned(revision).ok()?, at(created).ok()?, at(updated).ok()?);
+            answers.push((n, RowOutcome::Added(Number { revision, created, updated, number })));
+        }
+        for (n, outcome) in answers {
+            let (_, place, _) = self.rows.get(usize::try_from(n).ok()?.checked_sub(1)?)?;
+            outcomes[*place] = outcome;
         }
         Some(outcomes)
     }
@@ -182,11 +194,14 @@ impl Call for CommitBatch<'_> {
             has_kept.then(|| kept.iter().map(|(_, entry, _)| value_text(entry)).bind_iter()) as _,
             has_kept.then(|| kept.iter().map(|(_, entry, _)| user_ids_text(entry)).bind_iter()) as _,
             has_kept.then(|| kept.iter().map(|(_, entry, _)| metadata_text(entry)).bind_iter()) as _,
+            rows.onto(|range| *range.start()) as Option<Vec<Option<i64>>>,
+            rows.onto(|range| *range.end()) as Option<Vec<Option<i64>>>,
         );
         let answer = query.fetch_one(session).await?;
         let (fenced, wanted) = (answer.fenced_rows.unwrap_or_default(), answer.wanted_rows.unwrap_or_default());
+        let added = answer.added_rows.unwrap_or_default();
         Ok(match answer.state.as_str() {
-            "committed" | "replayed" => rows.outcomes(&fenced, &wanted).ok_or_else(|| {
+            "committed" | "replayed" => rows.outcomes(&fenced, &wanted, &added).ok_or_else(|| {
                 BackendError::new(BackendErrorKind::Halted, "the lane's answer names rows that the batch does not have")
             }),
             state => Err(lane_is_over(state, answer.have, batch)),

@@ -68,6 +68,11 @@ pub(crate) struct Shown {
 }
 
 impl Durability {
+    /// Is a commit answered only when a standby has it?
+    pub(crate) fn waits_for_standby(&self) -> bool {
+        matches!(self, Self::Standby { .. })
+    }
+
     /// Which row of the ladder applies. Where there are no standbys, `synchronous_commit` does not matter: the session
     /// turns it on.
     pub(crate) fn judge(shown: &Shown, must_be_durable: bool) -> Result<Self, OpenError> {

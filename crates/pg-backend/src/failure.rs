@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Late { sent: bool },
     /// The statement was sent.
     Answered(sqlx::Error),
+    /// It was done, but somebody cancelled the wait for the standby: it is gone if that one takes over.
+    Cancelled,
 }
 
 impl Failure {
@@ -28,6 +30,7 @@ impl Failure {
         match self {
             Self::Answered(error) => !matches!(sqlstate(error).map(class), Some("22" | "23" | "40" | "54" | "55")),
             Self::NotConnected(_) | Self::Late { .. } => true,
+            Self::Cancelled => false,
         }
     }
 
@@ -62,6 +65,9 @@ impl Failure {
             Self::Late { sent: true } => {
                 BackendError::new(kind, format_args!("{doing} {fate}: the database did not answer in time"))
             }
+            Self::Cancelled => {
+                BackendError::new(kind, format_args!("{doing} {fate}: the wait for the standby was cancelled"))
+            }
             Self::Answered(error) => {
                 let code = sqlstate(error).unwrap_or("connection");
                 BackendError::new(kind, format_args!("{doing} {fate}: {} ({code})", text(error)))
@@ -74,7 +80,7 @@ impl Failure {
         let lost = if commit { Unknown } else { Unavailable };
         let error = match self {
             Self::NotConnected(_) | Self::Late { sent: false } => return Unavailable,
-            Self::Late { sent: true } => return lost,
+            Self::Late { sent: true } | Self::Cancelled => return lost,
             Self::Answered(error) => error,
         };
         let Some(code) = sqlstate(error) else {

@@ -1,7 +1,7 @@
 //! Whole games.
 //!
 //! Owns: the statements of snapshots, deletion and its way back. Does not own: the purge (`purge`), refusing the calls of a deleted
-//! game (`actors`), asking people whether they mean it (`cli`), which rows a snapshot keeps (`commit_batch_v1` in `migrations/`).
+//! game (`actors`), asking people whether they mean it (`cli`), which rows a snapshot keeps (`commit_batch_v2` in `migrations/`).
 
 use clawstore_core::GameId;
 use clawstore_core::backend::{BackendError, BackendErrorKind, Deletion, Restoration, Snapshot};

@@ -50,29 +50,41 @@ impl Call for LeaveIncarnation {
     }
 }
 
-/// Deaths of those who were seen not moving.
+/// Deaths of those who were seen not moving. Answers who of them is not alive.
 pub(crate) struct DeclareDead {
     pub(crate) by: Incarnation,
     pub(crate) seen: Vec<Peer>,
+    /// Only of those who have lost their connection too.
+    pub(crate) is_fast: bool,
 }
 
 impl Call for DeclareDead {
-    type Answer = ();
+    type Answer = Vec<Incarnation>;
 
-    async fn run(&self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn run(&self, session: &mut PgConnection) -> Result<Vec<Incarnation>, sqlx::Error> {
         let ids: Vec<_> = self.seen.iter().map(|peer| id(peer.incarnation)).collect();
         let beats: Vec<_> = self.seen.iter().map(|peer| peer.beats as i64).collect();
-        sqlx::query_file!("queries/declare_dead.sql", id(self.by), &ids, &beats).execute(session).await?;
-        Ok(())
+        let query = sqlx::query_file!("queries/declare_dead.sql", id(self.by), &ids, &beats, self.is_fast);
+        Ok(query.fetch_all(session).await?.into_iter().map(|row| Incarnation(row.id as u64)).collect())
     }
 }
 
-impl Call for Beat {
-    type Answer = BeatAnswer;
+/// What a beat brings back.
+pub(crate) struct Beaten {
+    pub(crate) answer: BeatAnswer,
+    /// A commit waits for a standby, from now on or still.
+    pub(crate) waits_for_standby: bool,
+}
 
-    async fn run(&self, session: &mut PgConnection) -> Result<BeatAnswer, sqlx::Error> {
+impl Call for Beat {
+    type Answer = Beaten;
+
+    async fn run(&self, session: &mut PgConnection) -> Result<Beaten, sqlx::Error> {
         let watch: Vec<_> = self.watch.iter().map(|incarnation| id(*incarnation)).collect();
-        let row = sqlx::query_file!("queries/beat.sql", id(self.incarnation), &watch).fetch_one(session).await?;
+        let lanes: Vec<_> = self.lanes.iter().map(|mark| id(mark.lane.incarnation)).collect();
+        let numbers: Vec<_> = self.lanes.iter().map(|mark| mark.lane.number as i16).collect();
+        let query = sqlx::query_file!("queries/beat.sql", id(self.incarnation), &watch, &lanes, &numbers);
+        let row = query.fetch_one(session).await?;
         let mut wanted = Vec::with_capacity(row.keys.len());
         let stores = row.games.iter().zip(&row.kinds).zip(row.names.into_iter().zip(row.scopes));
         for ((((game, kind), (name, scope)), key), fence) in stores.zip(row.keys).zip(row.fences) {
@@ -80,6 +92,8 @@ impl Call for Beat {
             wanted.push(LeaseRequest { key, fence: Fence(fence as u64) });
         }
         let peers = row.peers.into_iter().zip(row.beats).map(|(id, beats)| peer(id, beats)).collect();
-        Ok(BeatAnswer { alive: row.alive, peers, wanted })
+        let lanes = row.lanes.into_iter().map(|seq| seq.map(|seq| seq as u64)).collect();
+        let answer = BeatAnswer { alive: row.alive, peers, wanted, timeline: row.timeline as u32, lanes };
+        Ok(Beaten { answer, waits_for_standby: row.waits_for_standby })
     }
 }

@@ -10,7 +10,9 @@
 mod backend;
 mod commit;
 mod games;
+mod hints;
 mod history;
+mod hold_leases;
 mod incarnations;
 mod leases;
 mod purge;
@@ -19,9 +21,12 @@ mod scans;
 
 mod columns;
 mod durability;
+mod ears;
 mod failure;
+mod hosts;
 mod link;
 mod messages;
+mod notices;
 mod open_error;
 mod session;
 mod store_ids;
@@ -31,5 +36,6 @@ pub mod migrate;
 
 pub use backend::{PgBackend, PgSettings};
 pub use durability::{Durability, Standby};
+pub use hosts::parse_url;
 pub use open_error::OpenError;
 pub use sqlx::postgres::PgConnectOptions;

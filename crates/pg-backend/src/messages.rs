@@ -3,7 +3,7 @@
 //! Owns: the statement, its deadline, the session that listens. Does not own: what is in a payload (`core::messaging`), whose
 //! turn it is on the connection (`link`).
 //!
-//! One channel for the database; payloads name their games. A pooler that gives each transaction another session does not
+//! One channel for the messages of the database; payloads name their games. Hints have one for each process (`hints`). A pooler that gives each transaction another session does not
 //! hand on what is notified: messages then stay in their process, and everything else goes on.
 
 use std::time::Duration;
@@ -14,6 +14,7 @@ use sqlx::{Acquire as _, Connection as _};
 use tokio::runtime::Handle;
 
 use crate::backend::PgBackend;
+use crate::ears::Ears;
 use crate::link::Call;
 
 /// As in `queries/publish_messages.sql`.
@@ -41,7 +42,7 @@ impl CarryMessages for PgBackend {
     }
 
     fn listen(&self, sink: PayloadSink) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async move { self.control().listen(&sink).await })
+        Box::pin(async move { self.control().listen(CHANNEL.to_owned(), sink).await })
     }
 }
 
@@ -74,6 +75,7 @@ pub(crate) struct Listener {
     pool: PgPool,
     /// `None` once it is closed.
     listener: Option<PgListener>,
+    channels: Vec<String>,
     /// The driver takes leave in a task, wherever this is dropped.
     runtime: Handle,
 }
@@ -87,11 +89,21 @@ impl Listener {
         // A lost one is opened by `link`, which checks the server.
         listener.eager_reconnect(false);
         listener.ignore_pool_close_event(true);
-        Ok(Self { pool, listener: Some(listener), runtime: Handle::current() })
+        Ok(Self { pool, listener: Some(listener), channels: Vec::new(), runtime: Handle::current() })
     }
 
-    pub(crate) async fn listen(&mut self) -> Result<(), sqlx::Error> {
-        self.open_listener()?.listen(CHANNEL).await
+    /// Listens on these channels from now on, and on no others.
+    pub(crate) async fn tune(&mut self, channels: Vec<String>) -> Result<(), sqlx::Error> {
+        let before = std::mem::take(&mut self.channels);
+        let listener = self.open_listener()?;
+        for channel in before.iter().filter(|channel| !channels.contains(channel)) {
+            listener.unlisten(channel).await?;
+        }
+        for channel in channels.iter().filter(|channel| !before.contains(channel)) {
+            listener.listen(channel).await?;
+        }
+        self.channels = channels;
+        Ok(())
     }
 
     pub(crate) async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
@@ -99,17 +111,17 @@ impl Listener {
     }
 
     /// What has arrived while calls were answered.
-    pub(crate) fn hear_buffered(&mut self, sink: &PayloadSink) {
+    pub(crate) fn hear_buffered(&mut self, ears: &Ears) {
         while let Some(notification) = self.listener.as_mut().and_then(PgListener::next_buffered) {
-            sink(notification.payload());
+            ears.take(notification.channel(), notification.payload());
         }
     }
 
     /// Hears until the connection is lost. May be dropped at any time.
-    pub(crate) async fn hear(&mut self, sink: &PayloadSink) {
+    pub(crate) async fn hear(&mut self, ears: &Ears) {
         let Ok(listener) = self.open_listener() else { return };
         while let Ok(Some(notification)) = listener.try_recv().await {
-            sink(notification.payload());
+            ears.take(notification.channel(), notification.payload());
         }
     }
 

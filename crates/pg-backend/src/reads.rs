@@ -19,6 +19,10 @@ pub(crate) struct ReadEntries<'a> {
 impl Call for ReadEntries<'_> {
     type Answer = Vec<Entry>;
 
+    fn shows(&self, _: &Self::Answer) -> bool {
+        true
+    }
+
     async fn run(&self, session: &mut PgConnection) -> Result<Vec<Entry>, sqlx::Error> {
         let keys = self.keys;
         let mut entries = vec![Entry::default(); keys.len()];
@@ -50,6 +54,10 @@ pub(crate) struct ListStores;
 impl Call for ListStores {
     type Answer = Vec<StoreId>;
 
+    fn shows(&self, _: &Self::Answer) -> bool {
+        true
+    }
+
     async fn run(&self, session: &mut PgConnection) -> Result<Vec<StoreId>, sqlx::Error> {
         let rows = sqlx::query_file!("queries/list_stores.sql").fetch_all(session).await?;
         let stores = rows.into_iter().map(|row| store_id(&row.game, &row.kind, row.name, row.scope));
@@ -65,6 +73,10 @@ pub(crate) struct ListGameStores<'a>(pub(crate) &'a StoresQuery);
 
 impl Call for ListGameStores<'_> {
     type Answer = Vec<StoreInfo>;
+
+    fn shows(&self, _: &Self::Answer) -> bool {
+        true
+    }
 
     async fn run(&self, session: &mut PgConnection) -> Result<Vec<StoreInfo>, sqlx::Error> {
         let StoresQuery { game, after, before, kept, limit } = self.0;
@@ -86,6 +98,10 @@ pub(crate) struct ListKeys<'a> {
 
 impl Call for ListKeys<'_> {
     type Answer = Vec<KeyItem>;
+
+    fn shows(&self, _: &Self::Answer) -> bool {
+        true
+    }
 
     async fn run(&self, session: &mut PgConnection) -> Result<Vec<KeyItem>, sqlx::Error> {
         let KeyRange { store, after, before, kept, limit } = self.range;

@@ -41,6 +41,10 @@ macro_rules! version {
 impl Call for ReadVersion<'_> {
     type Answer = Option<Entry>;
 
+    fn shows(&self, _: &Self::Answer) -> bool {
+        true
+    }
+
     async fn run(&self, session: &mut PgConnection) -> Result<Option<Entry>, sqlx::Error> {
         let Some(store) = find_store(session, self.stores, &self.key.store).await? else { return Ok(None) };
         let Some([updated, revision, created]) = id_columns(self.id) else { return Ok(None) };
@@ -61,6 +65,10 @@ impl Call for ReadVersion<'_> {
 
 impl Call for ReadVersionAt<'_> {
     type Answer = Option<Entry>;
+
+    fn shows(&self, _: &Self::Answer) -> bool {
+        true
+    }
 
     async fn run(&self, session: &mut PgConnection) -> Result<Option<Entry>, sqlx::Error> {
         let Some(store) = find_store(session, self.stores, &self.key.store).await? else { return Ok(None) };
@@ -85,6 +93,10 @@ pub(crate) struct ListVersions<'a> {
 
 impl Call for ListVersions<'_> {
     type Answer = Vec<VersionInfo>;
+
+    fn shows(&self, _: &Self::Answer) -> bool {
+        true
+    }
 
     async fn run(&self, session: &mut PgConnection) -> Result<Vec<VersionInfo>, sqlx::Error> {
         let (key, limit) = (&self.query.key, count(self.query.limit));
@@ -121,6 +133,10 @@ pub(crate) struct ListSorted<'a> {
 
 impl Call for ListSorted<'_> {
     type Answer = Vec<SortedItem>;
+
+    fn shows(&self, _: &Self::Answer) -> bool {
+        true
+    }
 
     async fn run(&self, session: &mut PgConnection) -> Result<Vec<SortedItem>, sqlx::Error> {
         let (store, limit) = (&self.query.store, count(self.query.limit));

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::task::JoinSet;
 
 use crate::durability::{Durability, Shown};
 use crate::failure::{class, sqlstate, text};
+use crate::hosts;
 use crate::link::within;
 use crate::messages::Listener;
 use crate::open_error::OpenError;
@@ -65,14 +67,48 @@ const SETTINGS: [(&str, &str); 11] = [
 /// How long opening a session may take.
 const OPEN_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Of several hosts, the next one is tried after this too. With a few of them it is still well within the deadline of a beat.
+const NEXT_HOST_AFTER: Duration = Duration::from_millis(250);
+
+/// A session, what it promises, and with whom it is.
+type Opened = (PgConnection, Durability, PgConnectOptions);
+
 /// Opens a session and checks the server.
 pub(crate) async fn open(
     options: &PgConnectOptions,
     purpose: Purpose,
     must_be_durable: bool,
 ) -> Result<(PgConnection, Durability), OpenError> {
+    open_somewhere(options, purpose, must_be_durable).await.map(|(session, durability, _)| (session, durability))
+}
+
+/// The first of the hosts that takes writes, with the options that name it alone. They are tried in their order, each without
+/// waiting for long for the one before: of a machine that is gone nobody says that it is.
+async fn open_somewhere(
+    options: &PgConnectOptions,
+    purpose: Purpose,
+    must_be_durable: bool,
+) -> Result<Opened, OpenError> {
+    let each = hosts::each(options);
     // Large, and rarely run: boxed, so that the calls that may have to open a session stay small.
-    let opening = Box::pin(open_now(options, purpose, must_be_durable));
+    let opening = Box::pin(async {
+        let (mut opening, mut failed) = (JoinSet::new(), None);
+        for host in each {
+            opening.spawn(open_now(host, purpose, must_be_durable));
+            match within(NEXT_HOST_AFTER, opening.join_next()).await.flatten() {
+                Some(Ok(Ok(opened))) => return Ok(opened),
+                Some(result) => failed = result.ok().and_then(Result::err),
+                None => {}
+            }
+        }
+        while let Some(result) = opening.join_next().await {
+            match result {
+                Ok(Ok(opened)) => return Ok(opened),
+                result => failed = result.ok().and_then(Result::err),
+            }
+        }
+        Err(failed.unwrap_or_else(|| late(options)))
+    });
     within(OPEN_DEADLINE, opening).await.unwrap_or_else(|| Err(late(options)))
 }
 
@@ -83,15 +119,11 @@ fn late(options: &PgConnectOptions) -> OpenError {
     }
 }
 
-async fn open_now(
-    options: &PgConnectOptions,
-    purpose: Purpose,
-    must_be_durable: bool,
-) -> Result<(PgConnection, Durability), OpenError> {
-    let options = with_settings(options, purpose);
+async fn open_now(host: PgConnectOptions, purpose: Purpose, must_be_durable: bool) -> Result<Opened, OpenError> {
+    let options = with_settings(&host, purpose);
     let mut connection = PgConnection::connect_with(&options).await.map_err(|error| open_error(&options, error))?;
     let durability = check(&options, &mut connection, must_be_durable).await?;
-    Ok((connection, durability))
+    Ok((connection, durability, host))
 }
 
 /// Opens a session that listens too. Goes over a plain one first: the driver's listener would try again and again where a server
@@ -100,16 +132,17 @@ pub(crate) async fn open_listening(
     options: &PgConnectOptions,
     purpose: Purpose,
     must_be_durable: bool,
+    channels: Vec<String>,
 ) -> Result<Listener, OpenError> {
-    let (plain, _) = open(options, purpose, must_be_durable).await?;
+    let (plain, _, host) = open_somewhere(options, purpose, must_be_durable).await?;
     // The server notices by itself if the good-bye does not arrive.
     let _ = plain.close().await;
-    let options = with_settings(options, purpose);
+    let options = with_settings(&host, purpose);
     let failed = |error| open_error(&options, error);
     let opening = Box::pin(async {
         let mut listener = Listener::open(options.clone()).await.map_err(failed)?;
         check(&options, listener.connection().await.map_err(failed)?, must_be_durable).await?;
-        listener.listen().await.map_err(failed)?;
+        listener.tune(channels).await.map_err(failed)?;
         Ok(listener)
     });
     within(OPEN_DEADLINE, opening).await.unwrap_or_else(|| Err(late(&options)))
@@ -152,7 +185,9 @@ async fn check(
 
 fn server(options: &PgConnectOptions) -> String {
     let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
-    format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or_else(|| options.get_username()))
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    // A list has the ports in it.
+    if host.contains(',') { format!("{host}/{database}") } else { format!("{host}:{}/{database}", options.get_port()) }
 }
 
 /// Why a session was not opened, or a statement of opening failed.

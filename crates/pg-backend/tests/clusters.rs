@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use clawstore_core::backend::{
     BEHIND_ANY_NAME, Backend, BackendErrorKind, Batch, BatchRow, Beat, CommitBatches, Deletion, ExpireHistory, Fence,
-    Incarnation, Kept, KeyRange, LaneId, LeaseRequest, ManageGames, Previous, ReadEntries, Restoration, RowOutcome,
-    ScanEntries, Snapshot, StoresQuery, Sweep,
+    GiveBack, Incarnation, Kept, KeyRange, LaneId, LeaseAsk, ManageGames, Previous, ReadEntries, Restoration,
+    RowOutcome, ScanEntries, Snapshot, StoresQuery, Sweep,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -49,6 +49,7 @@ fn batch(n: u64) -> Arc<Batch> {
         previous: Previous::Kept,
         kept: Vec::new(),
         entry: Arc::new(entry),
+        onto: None,
     };
     Arc::new(Batch { lane: LaneId { incarnation: ME, number: 0 }, seq: n, digest: n, rows: vec![row] })
 }
@@ -56,21 +57,21 @@ fn batch(n: u64) -> Arc<Batch> {
 /// Everything that a server asks of the database.
 async fn use_all(backend: &PgBackend) {
     let leases = backend.leases().unwrap();
-    let lease = || vec![LeaseRequest { key: key(), fence: Fence(7) }];
+    let lease = || vec![LeaseAsk::new(key(), Fence(7))];
     leases.join(ME).await.unwrap();
     leases.acquire(ME, lease()).await.unwrap();
     for n in 1..=2 {
         assert_eq!(backend.commit_batch(batch(n)).await, Ok(vec![RowOutcome::Committed]));
         assert_eq!(backend.commit_batch(batch(n)).await, Ok(vec![RowOutcome::Committed]));
     }
-    assert!(leases.beat(Beat { incarnation: ME, watch: Vec::new() }).await.unwrap().alive);
+    assert!(leases.beat(Beat::new(ME, Vec::new())).await.unwrap().alive);
     assert_eq!(backend.read_entries(vec![key()]).await.unwrap()[0].revision, 2);
     assert_eq!(backend.list_stores().await.unwrap().len(), 1);
     let range = KeyRange::of_scope(key().store, "", Kept::default(), 10);
     assert_eq!(backend.list_keys(range).await.unwrap().len(), 1);
     use_games(backend).await;
-    leases.declare_dead(ME, Vec::new()).await.unwrap();
-    leases.release(lease()).await.unwrap();
+    leases.declare_dead(ME, Vec::new(), true).await.unwrap();
+    leases.release(vec![GiveBack::new(key(), Fence(7))]).await.unwrap();
     leases.leave(ME).await.unwrap();
     delete_game(backend).await;
 }
@@ -135,6 +136,9 @@ fn a_server_needs_no_right_to_create_anything() {
         let error = PgBackend::open(as_user("stranger"), PgSettings::default()).await.unwrap_err();
         assert!(matches!(&error, OpenError::NoRights { role, .. } if role == "stranger"), "{error}");
     });
+    // As a server does where there is a standby.
+    let confirm = "SET ROLE server; SELECT pg_logical_emit_message(true, 'clawstore', '') IS NOT NULL";
+    assert_eq!(database.psql(confirm).unwrap(), "t");
     let dropped = database.psql("SET ROLE server; SELECT clawstore.maintain_versions(); DROP TABLE clawstore.entry");
     assert!(dropped.unwrap_err().to_string().contains("must be owner of table entry"));
 }
@@ -187,10 +191,10 @@ fn a_server_that_is_killed_and_comes_back() {
         let backend = PgBackend::open(options(&database.url()), PgSettings::default()).await.unwrap();
         let leases = backend.leases().unwrap();
         leases.join(ME).await.unwrap();
-        leases.acquire(ME, vec![LeaseRequest { key: key(), fence: Fence(7) }]).await.unwrap();
+        leases.acquire(ME, vec![LeaseAsk::new(key(), Fence(7))]).await.unwrap();
         backend.commit_batch(batch(1)).await.unwrap();
         cluster.kill().unwrap();
-        let beat = || leases.beat(Beat { incarnation: ME, watch: Vec::new() });
+        let beat = || leases.beat(Beat::new(ME, Vec::new()));
         assert_eq!(backend.commit_batch(batch(2)).await.unwrap_err().kind, BackendErrorKind::Unknown);
         assert_eq!(backend.commit_batch(batch(2)).await.unwrap_err().kind, BackendErrorKind::Unavailable);
         assert_eq!(backend.read_entries(vec![key()]).await.unwrap_err().kind, BackendErrorKind::Unavailable);
@@ -253,7 +257,7 @@ fn somebody_elses_hanging_notification_costs_messages_alone() {
             }
         }
         // The beat waits behind the message.
-        let beat = leases.beat(Beat { incarnation: ME, watch: Vec::new() });
+        let beat = leases.beat(Beat::new(ME, Vec::new()));
         let (published, beaten) = tokio::join!(messages.publish(vec!["late".to_owned()]), beat);
         assert_eq!(published.unwrap_err().kind, BackendErrorKind::Unavailable);
         assert!(beaten.unwrap().alive);

@@ -34,6 +34,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
             previous: Previous::Overwritten,
             kept: Vec::new(),
             entry: Arc::new(entry.clone()),
+            onto: None,
         };
         let batch = Arc::new(Batch { lane: LaneId::default(), seq, digest: seq, rows: vec![row] });
         let answer = match runtime.block_on(backend.commit_batch(batch)) {

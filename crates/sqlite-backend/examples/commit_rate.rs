@@ -88,6 +88,7 @@ impl Ours {
                 previous: Previous::Overwritten,
                 kept: Vec::new(),
                 entry: Arc::new(entry),
+                onto: None,
             });
         }
         Ok(Arc::new(Batch { lane: LaneId::default(), seq: self.seq, digest: self.seq, rows }))

@@ -7,6 +7,7 @@ pub mod commits;
 pub mod entries;
 pub mod fencing;
 pub mod games;
+pub mod hand_over;
 pub mod history;
 pub mod leases;
 pub mod listing;
@@ -16,6 +17,7 @@ pub mod shared_games;
 pub mod snapshots;
 pub mod sorted;
 pub mod stores;
+pub mod sums;
 pub mod version_lists;
 pub mod version_times;
 pub mod versions;
@@ -25,8 +27,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendErrorKind, Batch, BatchRow, Fence, HoldLeases, Incarnation, LaneId, LeaseAnswer, LeaseRequest,
-    Previous, RowOutcome,
+    Backend, BackendErrorKind, Batch, BatchRow, Fence, GiveBack, HoldLeases, Incarnation, LaneId, LeaseAnswer,
+    LeaseAsk, Previous, RowOutcome,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -79,7 +81,7 @@ impl Subject {
     /// Gives all its keys back, where there are leases.
     async fn let_go(&mut self) {
         if let Some(leases) = self.backend.leases() {
-            let owned = self.fences.drain().map(|(key, fence)| LeaseRequest { key, fence });
+            let owned = self.fences.drain().map(|(key, fence)| GiveBack::new(key, fence));
             leases.release(owned.collect()).await.expect("a release");
         }
     }
@@ -136,7 +138,7 @@ async fn own(
             *drawn += 1;
             let fence = Fence(*drawn);
             fences.insert(row.key.clone(), fence);
-            requests.push(LeaseRequest { key: row.key.clone(), fence });
+            requests.push(LeaseAsk::new(row.key.clone(), fence));
         }
     }
     let answers = leases.acquire(by, requests).await.expect("an acquisition");
@@ -195,6 +197,7 @@ fn row(key: &EntryKey, base: u64, entry: &Entry) -> BatchRow {
         previous: Previous::Overwritten,
         kept: Vec::new(),
         entry: Arc::new(entry.clone()),
+        onto: None,
     }
 }
 
@@ -211,7 +214,18 @@ macro_rules! lease_conformance {
                 death_is_declared_only_of_those_who_stood_still, the_dead_stay_dead, leaving_frees_all_keys,
                 rows_of_a_zombie_are_fenced, a_batch_of_the_dead_is_answered_again, a_lane_that_never_was_is_over,
                 numbers_out_of_order_are_over, lanes_count_for_themselves, beats_tell_of_the_others,
+                beats_tell_how_far_lanes_have_come,
                 a_thousand_fresh_keys_have_one_owner_each;
+            hand_over: a_release_tells_who_asked, wanted_keys_are_listed_for_their_owner,
+                a_held_key_is_taken_over_by_its_fence_only, a_taken_key_fences_its_last_owner,
+                a_shared_key_is_written_by_all_under_one_fence, a_shared_key_is_owned_again_by_its_fence_only,
+                a_late_release_does_not_share, a_key_that_was_never_written_is_shared_too,
+                a_deleted_game_has_no_shared_keys, the_connected_do_not_die_fast, locks_are_listed, hints_reach_those_who_hear_them;
+            sums: sums_of_all_servers_are_added, a_sum_brings_its_attributes, a_sum_that_is_sent_again_is_answered_again,
+                a_sum_that_does_not_fit_is_fenced_and_its_neighbours_commit, nothing_is_added_to_an_owned_key,
+                a_sum_that_would_end_an_hour_or_a_snapshot_is_fenced,
+                states_of_a_shared_key_are_written_on_what_is_stored_only, a_number_that_is_added_to_moves,
+                a_sum_is_the_first_state_of_a_shared_key;
             shared_games: free_tombstones_expire, owned_tombstones_do_not_expire, tombstones_expire_in_steps,
                 removed_numbers_expire_at_once, a_game_in_use_is_not_deleted, keys_of_a_deleted_game_are_not_granted;
         }

@@ -9,12 +9,13 @@ mod leases;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clawstore_core::backend::{
     Backend, BackendError, BackendErrorKind, BackendFuture, Batch, BatchRow, CommitBatches, Fence, HoldLeases,
-    Incarnation, Kept, KeyItem, KeyPlace, KeyRange, LaneId, Previous, ReadEntries, RowOutcome, ScanEntries, SortedItem,
-    SortedQuery, StoreInfo, StoresQuery, VersionInfo, VersionQuery,
+    Incarnation, Kept, KeyItem, KeyPlace, KeyRange, LaneId, Number, Previous, ReadEntries, RowOutcome, ScanEntries,
+    SortedItem, SortedQuery, StoreInfo, StoresQuery, VersionInfo, VersionQuery,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::entry::VersionId;
@@ -22,6 +23,7 @@ use clawstore_core::limits::SNAPSHOT_SKEW;
 use clawstore_core::ordered::sort_number;
 use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind};
 
+use self::leases::HintLines;
 use crate::conformance::InspectVersions;
 
 /// See the module. Clones share what is stored and the memory of the last batches.
@@ -29,11 +31,12 @@ use crate::conformance::InspectVersions;
 pub struct MemoryBackend {
     stored: Arc<Mutex<Stored>>,
     last: Arc<Mutex<BTreeMap<LaneId, Answered>>>,
+    hints: Arc<Mutex<HintLines>>,
     /// Several processes may use it: rows are asked for their fence.
     is_shared: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Stored {
     entries: BTreeMap<EntryKey, Arc<Entry>>,
     versions: BTreeMap<EntryKey, Vec<Superseded>>,
@@ -46,7 +49,13 @@ struct Stored {
     /// Those that died or left.
     ended: BTreeSet<Incarnation>,
     owners: BTreeMap<EntryKey, (Incarnation, Fence)>,
+    /// Keys that all write, under one fence each.
+    shared: BTreeMap<EntryKey, Fence>,
     wanted: BTreeMap<EntryKey, Incarnation>,
+    /// Those that have lost their connection.
+    cut_off: BTreeSet<Incarnation>,
+    /// How often a standby has taken over.
+    take_overs: u32,
 }
 
 /// A version that is kept.
@@ -57,7 +66,7 @@ struct Superseded {
     at: Timestamp,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Answered {
     seq: u64,
     digest: u64,
@@ -78,7 +87,7 @@ impl MemoryBackend {
     /// What a restarted process would open: the same data, no memory of a lane.
     #[must_use]
     pub fn reopened(&self) -> Self {
-        Self { stored: Arc::clone(&self.stored), last: Arc::default(), is_shared: self.is_shared }
+        Self { last: Arc::default(), ..self.clone() }
     }
 
     /// What is stored under a key now; [`Entry::default`] for none.
@@ -128,22 +137,20 @@ fn revisions_grow(row: &BatchRow) -> bool {
 
 impl Stored {
     fn write(&mut self, row: &BatchRow, is_shared: bool) -> RowOutcome {
-        let owner = self.owners.get(&row.key);
-        if is_shared && owner.is_none_or(|(_, fence)| *fence != row.fence) {
+        let fence = self.owners.get(&row.key).map(|(_, fence)| fence).or_else(|| self.shared.get(&row.key));
+        if is_shared && fence != Some(&row.fence) {
             return RowOutcome::Fenced;
         }
         let previous = self.entries.get(&row.key);
+        if let (Some(onto), Some(stored)) = (&row.onto, previous) {
+            return self.add(row, onto, &Arc::clone(stored)).map_or(RowOutcome::Fenced, RowOutcome::Added);
+        }
         if previous.map_or(0, |entry| entry.revision) != row.base {
             return RowOutcome::Fenced;
         }
-        let is_in_snapshot = |old: &Entry| {
-            let snapshot = self.snapshots.get(&row.key.store.game);
-            row.key.store.kind == StoreKind::Standard
-                && snapshot.is_some_and(|at| old.updated <= at.later(SNAPSHOT_SKEW))
-        };
         let superseded = previous.filter(|old| match row.previous {
             Previous::Kept => true,
-            Previous::Overwritten => is_in_snapshot(old),
+            Previous::Overwritten => self.is_in_snapshot(&row.key, old),
             Previous::Erased => false,
         });
         let kept: Vec<_> = superseded.into_iter().chain(&row.kept).cloned().collect();
@@ -153,17 +160,36 @@ impl Stored {
         let versions: Vec<_> = versions.collect();
         self.versions.entry(row.key.clone()).or_default().extend(versions);
         self.entries.insert(row.key.clone(), Arc::clone(&row.entry));
+        self.note_time(row);
+        if self.wanted.contains_key(&row.key) { RowOutcome::Wanted } else { RowOutcome::Committed }
+    }
+}
+
+impl Stored {
+    fn is_in_snapshot(&self, key: &EntryKey, old: &Entry) -> bool {
+        let snapshot = self.snapshots.get(&key.store.game);
+        key.store.kind == StoreKind::Standard && snapshot.is_some_and(|at| old.updated <= at.later(SNAPSHOT_SKEW))
+    }
+
+    /// Adds a sum to what is stored under a shared key. What it was added to, or `None` if it does not fit.
+    fn add(&mut self, row: &BatchRow, onto: &RangeInclusive<i64>, stored: &Entry) -> Option<Number> {
+        let is_kept = self.is_in_snapshot(&row.key, stored) || !self.shared.contains_key(&row.key);
+        let number = Number::of(stored).filter(|_| !is_kept)?;
+        let entry = number.plus(&row.entry, onto)?;
+        self.entries.insert(row.key.clone(), Arc::new(entry));
+        self.note_time(row);
+        Some(number)
+    }
+
+    fn note_time(&mut self, row: &BatchRow) {
         if row.key.store.kind == StoreKind::Standard {
             let at = row.entry.updated;
             let store = (row.key.store.game, row.key.store.name.clone());
             let (_, last) = self.written.entry(store).or_insert((at, at));
             *last = at.max(*last);
         }
-        if self.wanted.contains_key(&row.key) { RowOutcome::Wanted } else { RowOutcome::Committed }
     }
-}
 
-impl Stored {
     /// Every version of a key that is kept, oldest first, with the time when it was superseded.
     fn revisions(&self, key: &EntryKey, kept: Kept) -> Vec<(Entry, Option<Timestamp>)> {
         let versions = self.versions.get(key).into_iter().flatten().filter(|version| version.at >= kept.versions_since);

@@ -25,7 +25,7 @@ fn batch(seq: u64, name: &str) -> Arc<Batch> {
     let at = Timestamp::from_unix_ms(1);
     let entry = Arc::new(Entry::default().successor(Some(Value::integer(1)), Attributes::default(), at));
     let (fence, previous) = (Fence::default(), Previous::Overwritten);
-    let row = BatchRow { key: key(name), fence, base: 0, previous, kept: Vec::new(), entry };
+    let row = BatchRow { key: key(name), fence, base: 0, previous, kept: Vec::new(), entry, onto: None };
     Arc::new(Batch { lane: LaneId::default(), seq, digest: seq, rows: vec![row] })
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use clawstore_core::backend::{Fence, HoldLeases, LeaseRequest};
+use clawstore_core::backend::{Fence, HoldLeases, LeaseAsk};
 use clawstore_core::limits::{LEASES_PER_CALL_MAX, Limits};
 
 use super::*;
@@ -12,7 +12,7 @@ use crate::clock::SystemClock;
 use crate::slot::Activation;
 
 pub(super) struct Node {
-    gate: Arc<GatedBackend>,
+    pub(super) gate: Arc<GatedBackend>,
     pub(super) process: Arc<Process>,
     pub(super) game: Arc<Game>,
 }
@@ -22,7 +22,7 @@ impl Node {
         Self::with(memory, seed, Config::default()).await
     }
 
-    async fn with(memory: &MemoryBackend, seed: u64, config: Config) -> Self {
+    pub(super) async fn with(memory: &MemoryBackend, seed: u64, config: Config) -> Self {
         let gate = Arc::new(GatedBackend::new(Arc::new(memory.clone())));
         let backend = Arc::clone(&gate) as Arc<dyn Backend>;
         let (clock, entropy) = (Arc::new(SystemClock::start()), Arc::new(SeededEntropy::new(seed)));
@@ -31,7 +31,7 @@ impl Node {
         Self { gate, process, game }
     }
 
-    fn incarnation(&self) -> clawstore_core::backend::Incarnation {
+    pub(super) fn incarnation(&self) -> clawstore_core::backend::Incarnation {
         self.process.ownership.as_ref().unwrap().incarnation()
     }
 
@@ -40,7 +40,7 @@ impl Node {
     }
 
     /// So many increments by transforms, by so many tasks at once.
-    fn count(&self, key: &'static str, tasks: usize, each: usize) -> Vec<tokio::task::JoinHandle<()>> {
+    pub(super) fn count(&self, key: &'static str, tasks: usize, each: usize) -> Vec<tokio::task::JoinHandle<()>> {
         let task = |_| {
             let game = Arc::clone(&self.game);
             Handle::current().spawn(async move {
@@ -70,7 +70,7 @@ pub(super) async fn pair() -> (MemoryBackend, Node, Node) {
     (memory, a, b)
 }
 
-fn stored(memory: &MemoryBackend, key: &str) -> i64 {
+pub(super) fn stored(memory: &MemoryBackend, key: &str) -> i64 {
     serde_number(memory.entry(&key_of(key)).value.unwrap().json())
 }
 
@@ -119,7 +119,7 @@ async fn a_key_that_has_left_memory_keeps_its_lease_and_gives_it_when_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_was_never_heard_of_is_given_back_when_others_want_the_key() {
     let (memory, a, b) = pair().await;
-    let lost = LeaseRequest { key: key_of("k"), fence: Fence(99) };
+    let lost = LeaseAsk::new(key_of("k"), Fence(99));
     memory.acquire(a.incarnation(), vec![lost]).await.unwrap();
     assert_eq!(number(soon(b.call("k", set(1))).await), Some(1));
 }

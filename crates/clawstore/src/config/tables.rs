@@ -17,6 +17,7 @@ use super::{ConfigError, bad};
 pub(super) struct StoreTable {
     versioning: Option<String>,
     days: Option<u64>,
+    sharing: Option<String>,
 }
 
 /// `[games."<id>"]`.
@@ -41,6 +42,20 @@ pub(super) fn retention(name: &str, text: &str) -> Result<Retention, ConfigError
         "every-write" => Ok(Retention::EveryWrite),
         other => Err(bad(name, other, "`hourly` or `every-write`")),
     }
+}
+
+/// `auto` or `never`.
+pub(super) fn sharing(name: &str, text: &str) -> Result<bool, ConfigError> {
+    match text {
+        "auto" => Ok(true),
+        "never" => Ok(false),
+        other => Err(bad(name, other, "`auto` or `never`")),
+    }
+}
+
+/// Whether the keys of a store may be shared, if its table says so.
+pub(super) fn store_sharing(store: &str, table: &StoreTable) -> Result<Option<bool>, ConfigError> {
+    table.sharing.as_deref().map(|text| sharing(&format!("stores.{store}.sharing"), text)).transpose()
 }
 
 /// What a table says of a store; the rest is as for all stores.

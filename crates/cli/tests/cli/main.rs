@@ -10,6 +10,7 @@ mod exit_codes;
 mod game;
 mod import;
 mod inspect;
+mod locks;
 mod postgres;
 mod shutdown;
 mod simulated;

@@ -2,7 +2,10 @@
 //!
 //! Owns: calls, callers, heads and bases, inputs and effects. Does not own: what the machine does with them.
 
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
+
+use foldhash::quality::FixedState;
 
 use crate::backend::{Fence, Previous};
 use crate::clock::{Moment, Timestamp};
@@ -24,13 +27,13 @@ pub struct Writer {
     pub op: u64,
 }
 
-/// What an update was computed from. The writer tells apart two revisions of one number, of which one failed.
+/// What an update was computed from. The lineage tells apart two revisions of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Base {
     /// The revision read.
     pub revision: u64,
-    /// Who wrote it; `None` if it came from the store.
-    pub writer: Option<Writer>,
+    /// See [`Head::lineage`].
+    pub lineage: u64,
 }
 
 /// The newest accepted revision of a key.
@@ -40,17 +43,30 @@ pub struct Head {
     pub entry: Arc<Entry>,
     /// Who wrote it; `None` if it came from the store.
     pub writer: Option<Writer>,
+    /// What it was made of: the machine's run that it began in (a machine begins anew after each recall) and every call since.
+    /// Without it, a call that is made again on another state could make a revision of the same number.
+    pub lineage: u64,
 }
 
 impl Head {
     /// A revision read from the store.
     pub fn stored(entry: Arc<Entry>) -> Self {
-        Self { entry, writer: None }
+        Self::of_run(entry, 0)
+    }
+
+    /// A revision read from the store, as a machine's run begins with it.
+    pub(super) fn of_run(entry: Arc<Entry>, run: u64) -> Self {
+        Self { entry, writer: None, lineage: run }
+    }
+
+    /// The revision that a call of `writer` makes of this one.
+    pub(super) fn next(&self, entry: Arc<Entry>, writer: Writer) -> Self {
+        Self { entry, writer: Some(writer), lineage: FixedState::default().hash_one((self.lineage, writer)) }
     }
 
     /// What an update that reads this head is based on.
     pub fn base(&self) -> Base {
-        Base { revision: self.entry.revision, writer: self.writer }
+        Base { revision: self.entry.revision, lineage: self.lineage }
     }
 
     /// The head after a call of `writer`, as the machine will make it if nothing comes between.
@@ -59,7 +75,7 @@ impl Head {
     /// The call's own refusal; the head stays.
     pub fn after(&self, kind: StoreKind, writer: Writer, request: &Request, at: Timestamp) -> Result<Self, CallError> {
         Ok(match request.apply(kind, &self.entry, at)? {
-            Applied::Write { entry, .. } => Self { entry, writer: Some(writer) },
+            Applied::Write { entry, .. } => self.next(entry, writer),
             Applied::Reply(_) => self.clone(),
         })
     }
@@ -102,6 +118,13 @@ pub enum Item<C> {
         /// What becomes of the revision before it (`versioning`).
         previous: Previous,
     },
+    /// An increment of a shared key: what it makes is known when the store has added it. Never with other items of its key.
+    Add {
+        /// The call.
+        op: Box<Op<C>>,
+        /// The fence under which the key is shared.
+        fence: Fence,
+    },
     /// An answer that shows a revision which is not durable yet (I4).
     Gate {
         /// The call.
@@ -115,21 +138,26 @@ impl<C> Item<C> {
     /// The call.
     pub fn op(&self) -> &Op<C> {
         match self {
-            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+            Self::Write { op, .. } | Self::Add { op, .. } | Self::Gate { op, .. } => op,
         }
     }
 
     /// The call.
     pub fn op_mut(&mut self) -> &mut Op<C> {
         match self {
-            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+            Self::Write { op, .. } | Self::Add { op, .. } | Self::Gate { op, .. } => op,
         }
+    }
+
+    /// Does it change what is stored?
+    pub fn is_write(&self) -> bool {
+        !matches!(self, Self::Gate { .. })
     }
 
     /// The call, to be made again.
     pub fn into_op(self) -> Box<Op<C>> {
         match self {
-            Self::Write { op, .. } | Self::Gate { op, .. } => op,
+            Self::Write { op, .. } | Self::Add { op, .. } | Self::Gate { op, .. } => op,
         }
     }
 }
@@ -143,15 +171,37 @@ pub struct Rerun {
     pub update: Option<Update>,
 }
 
+/// Who may write a key beside its machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Nobody: it is owned.
+    #[default]
+    Alone,
+    /// All servers. Increments travel as sums.
+    Sums,
+    /// All servers. The last sum did not fit what is stored: increments are made on the state, like all other calls, until one
+    /// of this machine's writes is durable.
+    States,
+}
+
 /// What a machine begins with.
 #[derive(Debug, Clone, Default)]
 pub struct Owned {
     /// The durable state, read with or after the grant (A2).
     pub entry: Arc<Entry>,
-    /// The fence of the grant.
+    /// The fence of the grant, or of all who share the key.
     pub fence: Fence,
+    /// Who else may write the key.
+    pub access: Access,
     /// Counts the machines of the key: numbers of asks and recalls of different ones are told apart by it.
     pub generation: u32,
+}
+
+impl Owned {
+    /// The machine's first head.
+    pub fn head(&self) -> Head {
+        Head::of_run(Arc::clone(&self.entry), u64::from(self.generation) << 32)
+    }
 }
 
 /// What can happen to a key.
@@ -163,8 +213,12 @@ pub enum Input<C> {
     Rerun(VmId, u64, Vec<Rerun>),
     /// A VM is gone: whatever waits for it ends.
     VmGone(VmId),
-    /// This revision is durable.
+    /// This revision is durable. Means nothing for a shared key.
     Persisted(u64),
+    /// So many writes to a shared key are durable, of which this is the last.
+    Settled(usize, Arc<Entry>),
+    /// The revision that the store had of a shared key after [`Effect::Confirm`] of this number; an error if it did not say.
+    Confirmed(u64, Result<u64, CallError>),
     /// A write failed; what was accepted after it cannot stand.
     Broken,
     /// The answer to the recall of this number: what the flusher had of the key, in order, and the durable state if
@@ -205,6 +259,10 @@ pub enum Effect<C> {
         /// See above.
         lost: bool,
     },
+    /// Answer a read of a shared key with what the store has now.
+    Look(Box<Op<C>>),
+    /// Ask the store which revision of a shared key it has, and send `Input::Confirmed` with this number.
+    Confirm(u64),
     /// Send `Input::Tick` then.
     WakeAt(Moment),
 }

@@ -44,7 +44,8 @@ impl<C: Caller> KeyMachine<C> {
     pub(super) fn leave(&mut self, out: &mut Vec<Effect<C>>) {
         // Not if a fault came between: the recall is made once more then, and `Leaving` with it.
         if std::mem::take(&mut self.leaving) {
-            let waiting = std::mem::take(&mut self.recalled).into_iter().chain(std::mem::take(&mut self.queue));
+            let recalled = std::mem::take(&mut self.recalled).into_iter().chain(self.take_unconfirmed());
+            let waiting = recalled.chain(std::mem::take(&mut self.queue));
             let held = std::mem::take(&mut self.held).into_iter().flat_map(|held| held.ops);
             out.push(Effect::Left { ops: waiting.chain(held).collect(), lost: self.stale });
         }
@@ -57,11 +58,12 @@ impl<C: Caller> KeyMachine<C> {
         }
         self.recalling = false;
         self.durable = entry.revision;
-        self.head = Head::stored(entry);
+        self.head = Head::of_run(entry, self.recalls);
         self.turn = None;
-        let recalled = std::mem::take(&mut self.recalled);
+        self.settle_all();
+        let recalled = std::mem::take(&mut self.recalled).into_iter().chain(self.take_unconfirmed());
         let queue = std::mem::take(&mut self.queue);
-        self.admit_recalled(now, recalled.into_iter().chain(queue).collect(), out);
+        self.admit_recalled(now, recalled.chain(queue).collect(), out);
         self.ask_again(now, out);
     }
 

@@ -1,5 +1,7 @@
 //! Turns, order and reads, step by step. Every schedule with faults is the model test's part (`tests/model.rs`).
 
+mod shared;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -73,7 +75,7 @@ impl Bench {
 
     fn run(&self, fresh: bool) -> Update {
         let base = self.machine.head().base();
-        let stale = Base { revision: base.revision + 7, writer: None };
+        let stale = Base { revision: base.revision + 7, ..base };
         Update { base: Some(if fresh { base } else { stale }), result: Some(set(2)) }
     }
 
@@ -88,6 +90,9 @@ fn describe(effect: &Effect<Port>) -> String {
     match effect {
         Effect::Submit(Item::Write { op, entry, .. }) => format!("write {} r{}", name(op), entry.revision),
         Effect::Submit(Item::Gate { op, .. }) => format!("gate {}", name(op)),
+        Effect::Submit(Item::Add { op, .. }) => format!("add {}", name(op)),
+        Effect::Look(op) => format!("look {}", name(op)),
+        Effect::Confirm(n) => format!("confirm {n}"),
         Effect::Answer(op, Ok(_)) => format!("ok {}", name(op)),
         Effect::Answer(op, Err(error)) => {
             assert_eq!(error.outcome, Outcome::Fail);
@@ -297,4 +302,30 @@ fn a_tombstone_that_is_over_is_kept_no_longer() {
     let day = |day: u64| Timestamp::from_unix_ms(day * 86_400_000);
     let set_at = |at| previous(Retention::Hourly, &removed, at, Request::Set(set(2)));
     assert_eq!((set_at(day(30)), set_at(day(30).next())), (Previous::Kept, Previous::Erased));
+}
+
+/// The calls of a VM that waits for its update to run again, and the update that it foresees behind them, on what it was shown.
+fn foreseen(bench: &Bench, first: &Op<Port>, second: &Request) -> Vec<Rerun> {
+    let run = |head: &Head| Update { base: Some(head.base()), result: Some(set(2)) };
+    let update = run(bench.machine.head());
+    let (kind, at) = (StoreKind::Standard, Timestamp::default());
+    let request = Request::Update(update.clone());
+    let head = bench.machine.head().after(kind, first.writer, &request, at).expect("a set");
+    let head = head.after(kind, Writer { vm: VmId(1), op: 2 }, second, at).expect("a set");
+    vec![Rerun { op: 1, update: Some(update) }, Rerun { op: 3, update: Some(run(&head)) }]
+}
+
+#[test]
+fn a_revision_that_somebody_else_made_is_not_the_one_that_was_foreseen() {
+    let mut bench = Bench::new();
+    bench.update(1, 1, false);
+    let first = bench.op(1, 1, Request::Get);
+    bench.now = bench.now + Duration::from_secs(20);
+    bench.set(1, 2);
+    bench.call(1, 3, Request::Update(Update::NOT_RUN));
+    let reruns = foreseen(&bench, &first, &Request::Set(set(1)));
+    assert_eq!(bench.set(2, 1), ["write 2.1 r1"], "in the place of the first update, which then expires");
+    bench.now = bench.now + Duration::from_secs(10);
+    let effects = bench.step(Input::Rerun(VmId(1), bench.ask, reruns));
+    assert_eq!(effects, ["fail 1.1", "write 1.2 r2", "ask 1.3"], "its own set made revision 2, but of another state");
 }

@@ -21,6 +21,7 @@ fn rows(count: u64) -> Vec<BatchRow> {
             Attributes::default(),
             crate::clock::Timestamp::default(),
         )),
+        onto: None,
     };
     (0..count).map(row).collect()
 }

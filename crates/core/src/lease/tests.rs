@@ -1,196 +1,13 @@
-//! Two processes and a store that can be down, in simulated time.
+//! Processes and a store that can be down, in simulated time: `world`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod world;
+
+use std::time::Duration;
 
 use super::*;
-use crate::backend::LeaseAnswer;
-use crate::entry_key::{GameId, StoreId};
-
-/// What the store knows, in its simplest form.
-#[derive(Debug, Default)]
-struct Store {
-    /// Beats of those alive.
-    alive: BTreeMap<Incarnation, u64>,
-    owners: BTreeMap<EntryKey, (Incarnation, Fence)>,
-    wanted: BTreeMap<EntryKey, Incarnation>,
-    is_down: bool,
-    acquisitions: usize,
-}
-
-#[derive(Debug)]
-struct Process {
-    leases: Leases,
-    owned: BTreeMap<EntryKey, Fence>,
-    /// It runs; a frozen one does nothing and loses nothing.
-    runs: bool,
-    /// It gives away what others want, at once.
-    hands_over: bool,
-    overs: usize,
-}
-
-struct World {
-    now: Moment,
-    store: Store,
-    processes: Vec<Process>,
-    next: u64,
-}
-
-fn key(name: &str) -> EntryKey {
-    EntryKey::new(&Arc::new(StoreId::global(GameId::Number(1))), name.as_bytes()).expect("legal")
-}
-
-fn down<T>() -> Result<T, BackendError> {
-    Err(BackendError::new(BackendErrorKind::Unavailable, "down"))
-}
-
-impl World {
-    fn new(processes: u64) -> Self {
-        let now = Moment::default();
-        let mut store = Store::default();
-        let start = |n| {
-            store.alive.insert(Incarnation(n), 0);
-            let (leases, _) = Leases::start(Incarnation(n), now);
-            Process { leases, owned: BTreeMap::new(), runs: true, hands_over: true, overs: 0 }
-        };
-        let processes = (1..=processes).map(start).collect();
-        Self { now, store, processes, next: 100 }
-    }
-
-    fn want(&mut self, process: usize, name: &str) {
-        self.next += 1;
-        self.processes[process].leases.want(self.now, &key(name), Fence(self.next));
-    }
-
-    fn owns(&self, process: usize, name: &str) -> bool {
-        self.processes[process].owned.contains_key(&key(name))
-    }
-
-    /// Lets time pass, a millisecond at a time.
-    fn run_for(&mut self, ms: u64) {
-        self.run_until(ms, |_| false);
-    }
-
-    /// How long it took until `done`, at most `ms`.
-    fn run_until(&mut self, ms: u64, done: impl Fn(&Self) -> bool) -> u64 {
-        for passed in 0..ms {
-            if done(self) {
-                return passed;
-            }
-            for process in 0..self.processes.len() {
-                if self.processes[process].runs {
-                    self.turn(process);
-                }
-            }
-            self.now = self.now + Duration::from_millis(1);
-        }
-        ms
-    }
-
-    fn turn(&mut self, process: usize) {
-        let leases = &mut self.processes[process].leases;
-        if leases.next_tick(self.now).is_none_or(|at| at > self.now) {
-            return;
-        }
-        let effects = leases.tick(self.now);
-        self.execute(process, effects);
-    }
-
-    fn execute(&mut self, process: usize, effects: Vec<LeaseEffect>) {
-        for effect in effects {
-            let more = self.execute_one(process, effect);
-            self.execute(process, more);
-        }
-    }
-
-    fn execute_one(&mut self, process: usize, effect: LeaseEffect) -> Vec<LeaseEffect> {
-        let (now, is_down) = (self.now, self.store.is_down);
-        let Process { leases, owned, overs, hands_over, .. } = &mut self.processes[process];
-        match effect {
-            LeaseEffect::Join if is_down => leases.join_failed(now),
-            LeaseEffect::Join => {
-                self.next += 1;
-                self.store.alive.insert(Incarnation(self.next), 0);
-                return leases.joined(now, Incarnation(self.next), now);
-            }
-            LeaseEffect::Beat(beat) => {
-                let answer = if is_down { down() } else { Ok(self.store.beat(&beat)) };
-                return leases.beaten(now, now, &beat, answer);
-            }
-            LeaseEffect::Acquire(by, requests) => {
-                let answers = if is_down { down() } else { self.store.acquire(by, &requests) };
-                return leases.acquired(now, by, requests, answers);
-            }
-            LeaseEffect::Release(given) => {
-                if !is_down {
-                    given.iter().for_each(|lease| self.store.release(lease));
-                }
-                leases.released(now, &given, if is_down { down() } else { Ok(()) });
-            }
-            LeaseEffect::DeclareDead(_, seen) => {
-                if !is_down {
-                    self.store.alive.retain(|who, beats| !seen.contains(&Peer { incarnation: *who, beats: *beats }));
-                }
-                leases.declared_dead(now, &seen, if is_down { down() } else { Ok(()) });
-            }
-            LeaseEffect::Granted(request, _) => drop(owned.insert(request.key, request.fence)),
-            LeaseEffect::Refused(key, error) => panic!("{key}: {error}"),
-            LeaseEffect::Wanted(keys) => {
-                for LeaseRequest { key, .. } in keys {
-                    if let Some(fence) = owned.remove(&key).filter(|_| *hands_over) {
-                        leases.give_back(key, fence, true);
-                    }
-                }
-            }
-            LeaseEffect::TrustUntil(_) => {}
-            LeaseEffect::Over => {
-                owned.clear();
-                *overs += 1;
-            }
-        }
-        Vec::new()
-    }
-}
-
-impl Store {
-    fn beat(&mut self, beat: &Beat) -> BeatAnswer {
-        let Some(beats) = self.alive.get_mut(&beat.incarnation) else { return BeatAnswer::default() };
-        *beats += 1;
-        let peers = self.alive.iter().filter(|(who, _)| **who != beat.incarnation);
-        let peers = peers.map(|(&incarnation, &beats)| Peer { incarnation, beats }).collect();
-        let mine = |key: &EntryKey| self.owners.get(key).filter(|owner| owner.0 == beat.incarnation);
-        let lease = |key: &EntryKey| mine(key).map(|owner| LeaseRequest { key: key.clone(), fence: owner.1 });
-        let wanted = self.wanted.keys().filter_map(lease).collect();
-        BeatAnswer { alive: true, peers, wanted }
-    }
-
-    fn acquire(&mut self, by: Incarnation, requests: &[LeaseRequest]) -> Result<Vec<LeaseAnswer>, BackendError> {
-        self.acquisitions += 1;
-        if !self.alive.contains_key(&by) {
-            return Err(BackendError::new(BackendErrorKind::Over, "dead"));
-        }
-        Ok(requests.iter().map(|request| self.acquire_one(by, request)).collect())
-    }
-
-    fn acquire_one(&mut self, by: Incarnation, request: &LeaseRequest) -> LeaseAnswer {
-        if let Some((owner, _)) = self.owners.get(&request.key)
-            && let Some(&beats) = self.alive.get(owner)
-            && *owner != by
-        {
-            self.wanted.entry(request.key.clone()).or_insert(by);
-            return LeaseAnswer::Held(Peer { incarnation: *owner, beats });
-        }
-        self.wanted.remove(&request.key);
-        self.owners.insert(request.key.clone(), (by, request.fence));
-        LeaseAnswer::Granted(Entry::default())
-    }
-
-    fn release(&mut self, lease: &LeaseRequest) {
-        if self.owners.get(&lease.key).is_some_and(|owner| owner.1 == lease.fence) {
-            self.owners.remove(&lease.key);
-        }
-    }
-}
+use crate::backend::{BackendErrorKind, LeaseAnswer};
+use crate::limits::{ACQUIRE_PAUSE, COOLING, HAND_OVERS_BEFORE_SHARING, RETRY_PAUSE, SHARE_WINDOW, STEAL_AFTER};
+use world::{World, down, key};
 
 #[test]
 fn many_keys_are_asked_for_in_one_call() {
@@ -210,8 +27,87 @@ fn a_wanted_key_is_handed_over_and_comes_back() {
     assert!(took <= 1_025, "one beat and one poll, and not {took} ms");
     world.want(0, "k");
     let took = world.run_until(3_000, |world| world.owns(0, "k"));
-    assert!((150..=1_025).contains(&took), "left alone for 150 ms, then within a beat; not {took} ms");
+    assert!((30..=1_025).contains(&took), "left alone for 30 ms, then within a beat; not {took} ms");
     assert_eq!(world.store.wanted.len(), 0);
+}
+
+/// As what nobody hears: the beats and the polls do it, and nobody starves.
+#[test]
+fn a_key_that_two_want_all_the_time_goes_to_and_fro() {
+    for (has_hints, within) in [(true, 40), (false, 1_100)] {
+        let mut world = World::new(2);
+        world.has_hints = has_hints;
+        for process in [0, 1].into_iter().cycle().take(50) {
+            world.want(process, "k");
+            let took = world.run_until(5_000, |world| world.owns(process, "k"));
+            assert!(took <= within, "{took} ms, hints: {has_hints}");
+        }
+    }
+}
+
+/// The last one to come is not passed over by the others for ever.
+#[test]
+fn three_who_want_a_key_all_the_time_all_get_it() {
+    for has_hints in [true, false] {
+        let mut world = World::new(3);
+        world.has_hints = has_hints;
+        let mut had = [0; 3];
+        for _ in 0..20_000 {
+            for (process, had) in had.iter_mut().enumerate() {
+                // What was to be done is done at once, and it comes again at once.
+                if let Some(fence) = world.processes[process].owned.remove(&key("k")) {
+                    *had += 1;
+                    world.processes[process].leases.give_away(world.now, key("k"), fence, || None);
+                }
+                world.want(process, "k");
+            }
+            world.run_for(1);
+        }
+        assert!(had.iter().all(|&times| times > 100), "{had:?}, hints: {has_hints}");
+    }
+}
+
+/// Whoever has waited for long asks seldom; the one who gives the key tells it.
+#[test]
+fn whoever_has_waited_for_long_hears_of_a_free_key_at_once() {
+    for (has_hints, within) in [(true, 2), (false, 101)] {
+        let mut world = World::new(2);
+        (world.has_hints, world.processes[0].hands_over) = (has_hints, false);
+        world.want(0, "k");
+        world.run_for(5);
+        let fence = world.processes[0].owned[&key("k")];
+        world.want(1, "k");
+        world.run_for(3_050);
+        world.processes[0].leases.give_away(world.now, key("k"), fence, || None);
+        let took = world.run_until(1_000, |world| world.owns(1, "k"));
+        assert!(took <= within && (has_hints || took > 10), "{took} ms, hints: {has_hints}");
+    }
+}
+
+#[test]
+fn hints_are_sent_once_for_each_hold_and_listed_at_most_every_5_ms() {
+    let mut world = World::new(2);
+    (world.has_hints, world.processes[0].hands_over) = (true, false);
+    world.want(0, "k");
+    world.run_for(5);
+    world.want(1, "k");
+    world.run_for(2_000);
+    assert_eq!((world.hints, world.store.lists), (1, 1), "asked for 90 times, and hinted once");
+    let (me, now) = (Incarnation(1), world.now);
+    let mut lists = 0;
+    for ms in 0..100 {
+        let now = now + Duration::from_millis(ms);
+        let leases = &mut world.processes[0].leases;
+        leases.hinted(now, me, Hint::Wanted);
+        leases.hinted(now, Incarnation(77), Hint::Wanted);
+        for effect in leases.tick(now) {
+            if effect == LeaseEffect::ListWanted(me) {
+                lists += 1;
+                assert_eq!(leases.wanted_listed(me, down()), None);
+            }
+        }
+    }
+    assert!((18..=21).contains(&lists), "{lists}");
 }
 
 #[test]
@@ -225,6 +121,58 @@ fn a_dead_owner_costs_at_most_seven_seconds_and_beats_keep_their_rhythm() {
     assert!((4_000..7_000).contains(&took), "{took} ms");
     let beats = world.store.alive[&Incarnation(2)];
     assert!((5..=8).contains(&beats), "{beats} beats");
+}
+
+#[test]
+fn a_process_that_has_lost_its_connection_dies_sooner() {
+    let mut world = World::new(3);
+    world.want(0, "k");
+    world.run_for(1_300);
+    world.kill(0);
+    world.want(1, "k");
+    let took = world.run_until(10_000, |world| world.owns(1, "k"));
+    assert!((700..=1_700).contains(&took), "{took} ms");
+    assert_eq!(world.processes.iter().map(|process| process.overs).sum::<usize>(), 0);
+}
+
+/// What was not watched does not count: who could not reach the store does not know who moved.
+#[test]
+fn a_gap_begins_both_suspicions_anew() {
+    let (now, me) = (Moment::default(), Incarnation(1));
+    let (mut leases, _) = Leases::start(me, now, true);
+    let still = Peer { incarnation: Incarnation(2), beats: 5 };
+    let mut beaten = |ms: u64, is_down: bool| {
+        let now = now + Duration::from_millis(ms);
+        let answer = BeatAnswer { alive: true, peers: vec![still], ..BeatAnswer::default() };
+        leases.beaten(now, now, &Beat::new(me, Vec::new()), if is_down { down() } else { Ok(answer) });
+        let effects = leases.tick(now);
+        effects.iter().any(|effect| *effect == LeaseEffect::DeclareDead(me, vec![still], true))
+    };
+    assert!(!beaten(0, false) && !beaten(1_000, true) && !beaten(1_600, false));
+    assert!(!beaten(3_000, false) && beaten(3_100, false) && !beaten(3_200, false));
+    assert!(beaten(3_600, false), "again after a pause");
+}
+
+/// Nobody waits for its keys: it is found out all the same.
+#[test]
+fn the_next_in_order_see_that_a_process_is_gone() {
+    let mut world = World::new(3);
+    world.run_for(1_300);
+    world.kill(0);
+    let took = world.run_until(10_000, |world| world.store.alive.len() == 2);
+    assert!(took <= 2_700, "{took} ms");
+}
+
+/// Its connection comes back, or it was never gone: it beats, and is not suspected.
+#[test]
+fn a_process_that_beats_does_not_die_without_its_connection() {
+    let mut world = World::new(2);
+    world.processes[0].is_cut_off = true;
+    world.want(0, "k");
+    world.want(1, "k");
+    world.processes[0].hands_over = false;
+    world.run_for(8_000);
+    assert_eq!((world.store.alive.len(), world.processes[0].overs), (2, 0));
 }
 
 #[test]
@@ -252,6 +200,8 @@ fn an_outage_of_the_store_kills_nobody_and_what_waits_goes_on() {
     (0..3).for_each(|n| world.want(n, &format!("k{n}")));
     world.run_for(2_500);
     world.store.is_down = true;
+    // Their connections go too, and come back with their next beats only.
+    world.processes.iter_mut().for_each(|process| process.is_cut_off = true);
     world.want(0, "later");
     world.want(1, "k0");
     world.run_for(60_000);
@@ -282,11 +232,112 @@ fn an_owner_that_does_not_give_is_asked_politely() {
 }
 
 #[test]
+fn an_owner_that_lives_and_does_not_give_loses_the_key() {
+    let mut world = World::new(2);
+    world.processes[0].hands_over = false;
+    world.want(0, "k");
+    world.run_for(5);
+    world.want(1, "k");
+    let took = world.run_until(20_000, |world| world.owns(1, "k"));
+    let steal = u64::try_from(STEAL_AFTER.as_millis()).expect("ms");
+    assert!((steal..=steal + 110).contains(&took), "{took} ms");
+    assert_eq!(world.processes[0].overs, 0, "it lives");
+}
+
+/// It was not looked at all the time: whoever asks was frozen, or could not.
+#[test]
+fn only_an_owner_that_was_asked_all_the_time_loses_the_key() {
+    let mut world = World::new(2);
+    world.processes[0].hands_over = false;
+    world.want(0, "k");
+    world.run_for(5);
+    world.want(1, "k");
+    world.run_for(1_000);
+    world.processes[1].runs = false;
+    // The frozen one is not taken for dead: too short.
+    world.run_for(4_000);
+    world.processes[1].runs = true;
+    let took = world.run_until(20_000, |world| world.owns(1, "k"));
+    assert!(took >= 10_000, "{took} ms after it was asked again");
+}
+
+#[test]
+fn a_new_hold_begins_a_new_wait() {
+    let (now, asker) = (Moment::default(), Incarnation(2));
+    let (mut leases, _) = Leases::start(asker, now, true);
+    leases.want(now, &key("k"), Fence(9), None);
+    let owner = Peer { incarnation: Incarnation(1), beats: 0 };
+    // Its owner gets it anew all the time, under another fence: nothing is stolen, and each hold is asked for eagerly.
+    for ms in (0..30_000).step_by(20) {
+        let now = now + Duration::from_millis(ms);
+        for effect in leases.tick(now) {
+            let LeaseEffect::Acquire(_, asks) = effect else { continue };
+            assert_eq!(asks[0].instead_of, None);
+            let answer = LeaseAnswer::Held { owner, fence: Fence(10 + ms / 1_000) };
+            leases.acquired(now, asker, asks, Ok(vec![answer]));
+            assert!(leases.next_tick(now).is_some_and(|at| at <= now + ACQUIRE_PAUSE.0));
+        }
+    }
+}
+
+#[test]
+fn a_key_that_changes_hands_too_often_is_shared_if_it_may_be() {
+    for may_share in [true, false] {
+        let mut world = World::new(2);
+        (world.has_hints, world.may_share) = (true, may_share);
+        let mut turns = 0;
+        for process in [0, 1].into_iter().cycle().take(20) {
+            world.want(process, "k");
+            world.run_until(1_000, |world| world.owns(process, "k") || world.shares(process, "k"));
+            if world.shares(process, "k") {
+                break;
+            }
+            turns += 1;
+        }
+        // Each gives it away once for each time that the other has it.
+        assert_eq!(turns, if may_share { 2 * HAND_OVERS_BEFORE_SHARING - 1 } else { 20 });
+    }
+}
+
+#[test]
+fn a_key_that_changes_hands_seldom_is_not_shared() {
+    let mut world = World::new(2);
+    (world.has_hints, world.may_share) = (true, true);
+    for process in [0, 1].into_iter().cycle().take(20) {
+        world.want(process, "k");
+        world.run_until(1_000, |world| world.owns(process, "k"));
+        assert!(world.owns(process, "k"));
+        let pause = SHARE_WINDOW / u32::try_from(HAND_OVERS_BEFORE_SHARING - 1).expect("few") / 2;
+        world.run_for(u64::try_from(pause.as_millis()).expect("ms") + 10);
+    }
+}
+
+#[test]
+fn a_shared_key_is_owned_again_by_who_knows_its_fence() {
+    let mut world = World::new(2);
+    (world.has_hints, world.may_share) = (true, true);
+    for process in [0, 1].into_iter().cycle().take(6) {
+        world.want(process, "k");
+        world.run_until(1_000, |world| world.owns(process, "k") || world.shares(process, "k"));
+    }
+    world.want(0, "k");
+    world.run_for(100);
+    let fence = world.processes[0].shared.remove(&key("k"));
+    assert!(fence.is_some());
+    world.want_instead(0, "k", Some(Fence(1)));
+    world.run_for(100);
+    assert!(world.shares(0, "k") && !world.owns(0, "k"), "that is not its fence");
+    world.want_instead(0, "k", fence);
+    world.run_for(100);
+    assert!(world.owns(0, "k"));
+}
+
+#[test]
 fn a_key_that_cannot_be_given_fails_alone() {
-    let (mut leases, _) = Leases::start(Incarnation(1), Moment::default());
+    let (mut leases, _) = Leases::start(Incarnation(1), Moment::default(), true);
     let now = Moment::default();
     for name in ["a", "bad", "c"] {
-        leases.want(now, &key(name), Fence(1));
+        leases.want(now, &key(name), Fence(1), None);
     }
     let mut refused = Vec::new();
     let mut granted = Vec::new();
@@ -296,7 +347,7 @@ fn a_key_that_cannot_be_given_fails_alone() {
         let corrupt = BackendError::new(BackendErrorKind::Corrupt, "not readable");
         for effect in leases.acquired(now, by, requests, if bad { Err(corrupt) } else { Ok(answers) }) {
             match effect {
-                LeaseEffect::Granted(request, _) => granted.push(request.key.key.to_string()),
+                LeaseEffect::Granted(it) => granted.push(it.key.key.to_string()),
                 LeaseEffect::Refused(key, _) => refused.push(key.key.to_string()),
                 other => panic!("{other:?}"),
             }
@@ -309,14 +360,14 @@ fn a_key_that_cannot_be_given_fails_alone() {
 #[test]
 fn a_wanted_key_is_left_to_others_from_its_release_on() {
     let now = Moment::default();
-    let (mut leases, _) = Leases::start(Incarnation(1), now);
-    leases.give_back(key("k"), Fence(1), true);
+    let (mut leases, _) = Leases::start(Incarnation(1), now, true);
+    leases.give_away(now, key("k"), Fence(1), || None);
     let effects = leases.tick(now);
     let [LeaseEffect::Release(given)] = effects.as_slice() else { panic!("{effects:?}") };
-    leases.want(now, &key("k"), Fence(2));
+    leases.want(now, &key("k"), Fence(2), None);
     // The release takes long: others could not have the key before.
     let released = now + Duration::from_millis(700);
-    leases.released(released, given, Ok(()));
+    leases.released(released, given, Ok(Vec::new()));
     assert_eq!(leases.tick(released), []);
     assert_eq!(leases.next_tick(released), Some(released + COOLING));
     assert!(matches!(leases.tick(released + COOLING).as_slice(), [LeaseEffect::Acquire(..)]));
@@ -325,15 +376,15 @@ fn a_wanted_key_is_left_to_others_from_its_release_on() {
 #[test]
 fn a_key_is_not_asked_for_before_its_release_is_done() {
     let now = Moment::default();
-    let (mut leases, _) = Leases::start(Incarnation(1), now);
-    leases.give_back(key("k"), Fence(1), false);
-    leases.want(now, &key("k"), Fence(2));
+    let (mut leases, _) = Leases::start(Incarnation(1), now, true);
+    leases.give_back(key("k"), Fence(1));
+    leases.want(now, &key("k"), Fence(2), None);
     let effects = leases.tick(now);
     let [LeaseEffect::Release(given)] = effects.as_slice() else { panic!("{effects:?}") };
     leases.released(now, given, down());
     assert_eq!(leases.tick(now), [], "the release is tried again first");
     let later = now + RETRY_PAUSE.0;
     assert_eq!(leases.tick(later), [LeaseEffect::Release(given.clone())]);
-    leases.released(later, given, Ok(()));
+    leases.released(later, given, Ok(Vec::new()));
     assert!(matches!(leases.tick(later).as_slice(), [LeaseEffect::Acquire(..)]));
 }

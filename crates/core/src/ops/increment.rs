@@ -1,5 +1,7 @@
 //! `IncrementAsync` (spec §2.5): adds to a whole number; a missing key counts as 0.
 
+use std::ops::RangeInclusive;
+
 use super::Applied;
 use crate::clock::Timestamp;
 use crate::entry::{Attributes, Entry};
@@ -26,6 +28,11 @@ impl Increment {
         self.attributes.validate(kind)
     }
 
+    /// Has it so few digits that it can be part of a sum (`backend::Number`)?
+    pub(crate) fn fits_a_sum(&self) -> bool {
+        self.delta.unsigned_abs() < 10_u64.pow(18)
+    }
+
     pub(super) fn apply(&self, kind: StoreKind, head: &Entry, at: Timestamp) -> Result<Applied, CallError> {
         let old = match (&head.value, kind) {
             (None, _) => 0,
@@ -38,8 +45,15 @@ impl Increment {
 }
 
 /// The range of `decisions.md` 19: what a double holds exactly, and in ordered stores what the database does.
+pub(crate) const fn range(kind: StoreKind) -> RangeInclusive<i64> {
+    match kind {
+        StoreKind::Standard => -INTEGER_MAX..=INTEGER_MAX,
+        StoreKind::Ordered => i64::MIN..=i64::MAX,
+    }
+}
+
 fn in_range(kind: StoreKind, number: i64) -> bool {
-    kind == StoreKind::Ordered || number.unsigned_abs() <= INTEGER_MAX.unsigned_abs()
+    range(kind).contains(&number)
 }
 
 fn not_numeric() -> CallError {

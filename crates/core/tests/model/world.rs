@@ -280,6 +280,7 @@ impl World {
                 Effect::Leaving => self.to_machine.push_back(Input::Leave),
                 Effect::Left { ops, .. } => self.next_machine(ops.into_iter().map(Input::Call)),
                 Effect::WakeAt(_) => {}
+                Effect::Look(_) | Effect::Confirm(_) => panic!("the key is not shared"),
             }
         }
     }
@@ -291,7 +292,8 @@ impl World {
         self.machines += 1;
         self.fence += 1;
         self.cell = self.stored();
-        let owned = Owned { entry: self.stored(), fence: Fence(self.fence), generation: self.machines };
+        let owned =
+            Owned { entry: self.stored(), fence: Fence(self.fence), generation: self.machines, ..Owned::default() };
         self.machine = Some(KeyMachine::new(StoreKind::Standard, Retention::EveryWrite, owned));
         let later = std::mem::take(&mut self.to_machine);
         let is_kept = |input: &Input<Port>| matches!(input, Input::Call(_) | Input::Rerun(..) | Input::VmGone(_));

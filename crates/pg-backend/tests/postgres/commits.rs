@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use clawstore_core::Entry;
 use clawstore_core::backend::{
-    BackendError, BackendErrorKind, BackendFuture, Batch, CommitBatches, Previous, ReadEntries, RowOutcome,
+    Backend, BackendError, BackendErrorKind, BackendFuture, Batch, BatchRow, CommitBatches, GiveBack, LaneId, Previous,
+    ReadEntries, RowOutcome,
 };
+use clawstore_core::{Attributes, Entry, EntryKey};
 use clawstore_postgres::PgBackend;
 use clawstore_testkit::postgres::Database;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use crate::support::{batch, block_on, connect, first, key, next, open_here, own, row, run, until, value, write_new};
+use crate::support::{
+    FENCE, ME, batch, block_on, connect, first, key, next, open_here, own, row, run, until, value, write_new,
+};
 
 /// One row that a CHECK refuses spoils its batch, whose number stays free for the others.
 #[test]
@@ -82,7 +85,7 @@ fn a_missing_partition_is_not_the_fault_of_the_batch() {
 
 /// Sessions in whose batch somebody else's lock is waited for.
 const HANGING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                       AND wait_event_type = 'Lock' AND query LIKE '%commit_batch_v1%'";
+                       AND wait_event_type = 'Lock' AND query LIKE '%commit_batch_v2%'";
 
 /// A lane whose first attempt at a batch hangs on a row, and that has a second connection to send it again.
 struct Hanging<'a> {
@@ -168,7 +171,7 @@ fn a_batch_that_was_lost_commits_when_it_is_sent_again() {
         let backend = open_here(&database).await;
         let mut hanging = Hanging::start(&database, &backend).await;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
-                   AND wait_event_type = 'Lock' AND query LIKE '%commit_batch_v1%'";
+                   AND wait_event_type = 'Lock' AND query LIKE '%commit_batch_v2%'";
         run(&mut hanging.watcher, end).await;
         let error = hanging.first.as_mut().await.unwrap_err();
         assert_eq!(error.kind, BackendErrorKind::Unknown, "{error}");
@@ -218,4 +221,56 @@ fn a_batch_that_gets_no_lock_is_unavailable() {
         run(&mut holder, "COMMIT").await;
         assert_eq!(backend.commit_batch(batch(1, rows)).await, Ok(vec![RowOutcome::Committed]));
     });
+}
+
+/// Two lanes that write the same shared keys, some as states and some as sums, in batches that overlap: rows are locked in one order,
+/// and what was answered is what is stored.
+#[test]
+fn batches_that_share_keys_do_not_deadlock() {
+    const KEYS: u64 = 8;
+    const BATCHES: u64 = 40;
+    let database = Database::create();
+    block_on(async {
+        let (first_one, second_one) = (open_here(&database).await, open_here(&database).await);
+        let keys: Vec<_> = (0..KEYS).map(|n| key(&format!("k{n}"))).collect();
+        write_new(&first_one, &keys, &first("0")).await;
+        let given = |key: &EntryKey| GiveBack { key: key.clone(), fence: FENCE, share: Some(FENCE) };
+        first_one.leases().unwrap().release(keys.iter().map(given).collect()).await.unwrap();
+        let (a, b) = tokio::join!(
+            write_shared(&first_one, &keys, (0, 2), BATCHES),
+            write_shared(&second_one, &keys, (1, 1), BATCHES)
+        );
+        let stored = first_one.read_entries(keys).await.unwrap();
+        let sum = stored.iter().map(|entry| entry.value.as_ref().unwrap().as_integer().unwrap()).sum::<i64>();
+        assert_eq!(sum, a + b, "every sum that was acknowledged, once");
+        let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        assert_eq!(database.psql(deadlocks).unwrap().trim(), "0");
+    });
+}
+
+/// Writes each key in each batch: those of one half as sums, the others as the states that they are believed to be in. Returns what
+/// has been added.
+async fn write_shared(backend: &PgBackend, keys: &[EntryKey], (lane, from): (u16, u64), batches: u64) -> i64 {
+    let mut added = 0;
+    for seq in from..from + batches {
+        let stored = backend.read_entries(keys.to_vec()).await.unwrap();
+        let rows = (0..).zip(keys.iter().zip(&stored)).map(|(n, (key, stored)): (u64, _)| {
+            if (n + seq) % 2 == u64::from(lane) {
+                let one = Entry { revision: 1, ..first("1") };
+                BatchRow { onto: Some(i64::MIN..=i64::MAX), ..row(key, 0, &one) }
+            } else {
+                // The number stays: nothing that was added is taken back.
+                row(
+                    key,
+                    stored.revision,
+                    &stored.successor(stored.value.clone(), Attributes::default(), stored.updated),
+                )
+            }
+        });
+        let lane = LaneId { incarnation: ME, number: lane };
+        let batch = Batch { lane, seq, digest: seq, rows: rows.collect() };
+        let outcomes = backend.commit_batch(Arc::new(batch)).await.unwrap();
+        added += outcomes.iter().filter(|outcome| matches!(outcome, RowOutcome::Added(_))).count() as i64;
+    }
+    added
 }

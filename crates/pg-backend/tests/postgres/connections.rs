@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clawstore_core::backend::{
     Backend, BackendErrorKind, Batch, Beat, CommitBatches, LaneId, ReadEntries, RowOutcome, ScanEntries,
 };
+use clawstore_postgres::{PgBackend, PgSettings};
 use clawstore_testkit::postgres::Database;
 use sqlx::postgres::PgConnection;
 
@@ -35,7 +36,7 @@ fn four_connections_at_most() {
         let calls = || async {
             backend.read_entries(vec![key("k")]).await.unwrap();
             backend.list_stores().await.unwrap();
-            backend.leases().unwrap().beat(Beat { incarnation: ME, watch: Vec::new() }).await.unwrap();
+            backend.leases().unwrap().beat(Beat::new(ME, Vec::new())).await.unwrap();
             backend.commit_batch(Arc::clone(&second)).await.unwrap();
         };
         tokio::join!(calls(), calls(), calls(), calls(), calls(), calls());
@@ -54,7 +55,7 @@ fn calls_go_on_after_their_connection_was_ended() {
         write_new(&backend, &[key("k")], &first("1")).await;
         end_the_others(&mut other).await;
         assert_eq!(backend.read_entries(vec![key("k")]).await, Ok(vec![first("1")]));
-        let beat = backend.leases().unwrap().beat(Beat { incarnation: ME, watch: Vec::new() }).await.unwrap();
+        let beat = backend.leases().unwrap().beat(Beat::new(ME, Vec::new())).await.unwrap();
         assert!(beat.alive);
     });
 }
@@ -107,5 +108,22 @@ fn a_read_that_gets_no_lock_is_unavailable() {
         own(&backend, &[key("k")]).await;
         let rows = vec![row(&key("k"), 1, &next(&first("1"), None))];
         assert_eq!(backend.commit_batch(batch(2, rows)).await, Ok(vec![RowOutcome::Committed]));
+    });
+}
+
+/// The first machine of the list is gone: nobody refuses the connection, and nobody answers. A beat has 2 s.
+#[test]
+fn a_host_that_says_nothing_does_not_hold_up_the_others() {
+    let database = Database::create();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap();
+    let there = database.url().replacen("postgres://postgres@", &format!("postgres://postgres@{silent},"), 1);
+    let options = clawstore_postgres::parse_url(&there).unwrap();
+    assert!(options.get_host().starts_with(&silent.to_string()), "{there}");
+    block_on(async {
+        let backend = PgBackend::open(options, PgSettings::default()).await.unwrap();
+        backend.leases().unwrap().join(ME).await.unwrap();
+        backend.close().await;
+        assert!(backend.leases().unwrap().beat(Beat::new(ME, Vec::new())).await.unwrap().alive);
     });
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use clawstore_core::backend::{BEHIND_ANY_NAME, BackendErrorKind, Kept};
 use clawstore_core::backend::{
-    Backend, CommitBatches, Deletion, ExpireHistory, LeaseAnswer, LeaseRequest, ManageGames, Previous, ReadEntries,
-    ScanEntries, StoreCutoff, StoresQuery, Sweep,
+    Backend, CommitBatches, Deletion, ExpireHistory, GiveBack, LeaseAnswer, LeaseAsk, ManageGames, Previous,
+    ReadEntries, ScanEntries, StoreCutoff, StoresQuery, Sweep,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, GameId};
@@ -105,11 +105,11 @@ fn a_tombstone_that_a_newcomer_took_meanwhile_is_left_to_it() {
         // Between the first row and the second.
         run(
             &mut other,
-            "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN OLD; END'; \
+            "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN OLD; END'; \
              CREATE TRIGGER hold BEFORE DELETE ON clawstore.entry FOR EACH ROW EXECUTE FUNCTION hold()",
         )
         .await;
-        run(&mut other, "BEGIN; SELECT pg_advisory_xact_lock(1)").await;
+        run(&mut other, "BEGIN; SELECT pg_advisory_xact_lock(4711)").await;
         let all = Arc::new(Sweep {
             kept_since: first("1").updated.next(),
             shorter: Vec::new(),
@@ -138,9 +138,9 @@ const UPDATED: &str = "SELECT n_tup_upd || ' ' || n_tup_hot_upd FROM pg_stat_xac
 fn next_batch(seq: u64, value: &str, updated: u64) -> String {
     let column = |text: &str| format!("array_fill({text}, ARRAY[100])");
     format!(
-        "SELECT (clawstore.commit_batch_v1(1, 0::smallint, {seq}, {seq}, {}, {}, \
+        "SELECT (clawstore.commit_batch_v2(1, 0::smallint, {seq}, {seq}, {}, {}, \
          ARRAY(SELECT 'k' || n FROM generate_series(100, 199) AS n), {}, {}, {}, {}, {}, {}, NULL, NULL, NULL, NULL, NULL, NULL, \
-         NULL, NULL, NULL, NULL, NULL, NULL)).state; {UPDATED}",
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)).state; {UPDATED}",
         column("(SELECT id FROM clawstore.store)"),
         column("'global'::text"),
         column("7::bigint"),
@@ -256,7 +256,7 @@ fn a_purge_ends_when_nothing_is_left() {
         database.psql("UPDATE clawstore.game SET deleted = 1").unwrap();
         let error = backend.purge_game(GAME, 10).await.unwrap_err();
         assert_eq!(error.kind, BackendErrorKind::Unavailable, "{error}");
-        let request = vec![LeaseRequest { key: key("d"), fence: FENCE }];
+        let request = vec![LeaseAsk::new(key("d"), FENCE)];
         assert_eq!(leases.acquire(ME, request).await, Ok(vec![LeaseAnswer::Busy]));
         let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' \
                     AND datname = current_database()";
@@ -277,7 +277,7 @@ fn a_key_that_was_never_written_is_forgotten_when_it_is_released() {
         let backend = open_here(&database).await;
         write_new(&backend, &[key("written")], &first("1")).await;
         own(&backend, &[key("acquired")]).await;
-        let both = ["acquired", "written"].map(|name| LeaseRequest { key: key(name), fence: FENCE });
+        let both = ["acquired", "written"].map(|name| GiveBack::new(key(name), FENCE));
         backend.leases().unwrap().release(both.to_vec()).await.unwrap();
         let left = "SELECT key, owner IS NULL, fence IS NULL FROM clawstore.entry";
         assert_eq!(database.psql(left).unwrap().trim(), "written|t|t");

@@ -1,13 +1,13 @@
 //! Leases as the tables show them.
 
-use clawstore_core::backend::{Backend, Fence, Incarnation, LeaseAnswer, LeaseRequest, ReadEntries};
+use clawstore_core::backend::{Backend, Fence, Incarnation, LeaseAnswer, LeaseAsk, ReadEntries};
 use clawstore_core::{Entry, EntryKey, GameId, StoreId, StoreKind};
 use clawstore_testkit::postgres::Database;
 
 use crate::support::{ME, ask, block_on, connect, first, key, open_here, own, run, until, write_new};
 
-fn request(key: &EntryKey, fence: u64) -> Vec<LeaseRequest> {
-    vec![LeaseRequest { key: key.clone(), fence: Fence(fence) }]
+fn request(key: &EntryKey, fence: u64) -> Vec<LeaseAsk> {
+    vec![LeaseAsk::new(key.clone(), Fence(fence))]
 }
 
 /// Those who wait ask often: only the first of them writes, as long as it lives (`decisions.md` 26).

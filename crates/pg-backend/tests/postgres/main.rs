@@ -8,6 +8,7 @@ mod commits;
 mod conformance;
 mod connections;
 mod games;
+mod hand_over;
 mod history;
 mod leases;
 mod messages;

@@ -64,7 +64,7 @@ impl Ear {
     }
 
     async fn beat(&self) -> bool {
-        let beat = Beat { incarnation: ME, watch: Vec::new() };
+        let beat = Beat::new(ME, Vec::new());
         self.backend.leases().unwrap().beat(beat).await.unwrap().alive
     }
 }

@@ -1,10 +1,10 @@
 //! Bringing a database to the schema of this binary, from whatever it is.
 
-use clawstore_core::backend::{Kept, ReadEntries, ScanEntries, VersionQuery};
-use clawstore_postgres::{OpenError, PgBackend, PgSettings, migrate};
+use clawstore_core::backend::{Backend, GiveBack, Kept, ReadEntries, ScanEntries, VersionQuery};
+use clawstore_postgres::{OpenError, PgBackend, PgConnectOptions, PgSettings, migrate};
 use clawstore_testkit::postgres::Database;
 
-use crate::support::{block_on, first, key, open_here, options, write_new};
+use crate::support::{FENCE, block_on, first, key, open_here, options, write_new};
 
 /// Tables that are left when everything is undone: the table of migrations itself.
 const TABLES: &str =
@@ -46,6 +46,36 @@ fn up_down_and_up_again_with_data() {
     });
 }
 
+/// Undoes everything back to this step, and that too.
+async fn down_to(options: &PgConnectOptions, description: &str) {
+    while migrate::down(options).await.unwrap().expect("there is such a step").description != description {}
+}
+
+/// A server of the release before goes on beside ours: it writes what it owns, and nothing that is shared. Without this step,
+/// shared keys are free.
+#[test]
+fn a_server_from_before_sharing_writes_what_it_owns() {
+    let database = Database::create();
+    block_on(async {
+        let backend = open_here(&database).await;
+        write_new(&backend, &[key("owned"), key("shared")], &first("1")).await;
+        let given = GiveBack { key: key("shared"), fence: FENCE, share: Some(FENCE) };
+        backend.leases().unwrap().release(vec![given]).await.unwrap();
+        let answer = database.psql(
+            "SELECT state, fenced_rows FROM clawstore.commit_batch_v1(1, 0::smallint, 2, 2, \
+             ARRAY(SELECT id FROM clawstore.store, generate_series(1, 2)), '{global,global}', '{owned,shared}', '{7,7}', \
+             '{1,1}', '{2,2}', '{1,1}', '{2,2}', '{2,2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+        );
+        assert_eq!(answer.unwrap().trim(), "committed|{2}");
+        let sharing = || database.psql("SELECT key FROM clawstore.entry WHERE mode = 1").unwrap().trim().to_owned();
+        assert_eq!(sharing(), "shared");
+        down_to(&options(&database), "sharing").await;
+        assert_eq!(sharing(), "");
+        let free = database.psql("SELECT key FROM clawstore.entry WHERE owner IS NULL AND fence IS NULL").unwrap();
+        assert_eq!(free.trim(), "shared");
+    });
+}
+
 /// Data of the release before history had times: it is listed as if it had been written since.
 #[test]
 fn what_was_written_before_has_its_times() {
@@ -53,7 +83,7 @@ fn what_was_written_before_has_its_times() {
     block_on(async {
         let options = options(&database);
         migrate::up(&options).await.unwrap();
-        assert!(migrate::down(&options).await.unwrap().is_some_and(|step| step.description == "history"));
+        down_to(&options, "history").await;
         database.psql(BEFORE).unwrap();
         let backend = open_here(&database).await;
         let stores =
@@ -79,7 +109,7 @@ fn what_was_written_before_has_its_times() {
                  SELECT revision, created, updated + 1, superseded + 1, store, day, scope, key, 'newer' FROM clawstore.version",
             )
             .unwrap();
-        migrate::down(&options).await.unwrap();
+        down_to(&options, "history").await;
         assert_eq!(database.psql("SELECT value FROM clawstore.version").unwrap().trim(), "newer");
     });
 }
@@ -109,7 +139,7 @@ fn ten_processes_start_at_once_on_an_empty_database() {
         })
     };
     assert_eq!(start().len(), 10);
-    assert_eq!(database.psql("SELECT count(*) FROM clawstore.migration").unwrap().trim(), "2");
+    assert_eq!(database.psql("SELECT count(*) FROM clawstore.migration").unwrap().trim(), "3");
 }
 
 /// Another product's migrations, in another schema, are neither read nor touched.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseAnswer, LeaseRequest, Previous,
+    Backend, Batch, BatchRow, CommitBatches, Fence, Incarnation, LaneId, LeaseAnswer, LeaseAsk, Previous,
 };
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Attributes, Entry, EntryKey, GameId, StoreId, StoreKind, Value};
@@ -79,7 +79,7 @@ pub(crate) fn next(entry: &Entry, value: Option<Value>) -> Entry {
 
 pub(crate) fn row(key: &EntryKey, base: u64, entry: &Entry) -> BatchRow {
     let (key, entry) = (key.clone(), Arc::new(entry.clone()));
-    BatchRow { key, fence: FENCE, base, previous: Previous::Overwritten, kept: Vec::new(), entry }
+    BatchRow { key, fence: FENCE, base, previous: Previous::Overwritten, kept: Vec::new(), entry, onto: None }
 }
 
 pub(crate) fn batch(seq: u64, rows: Vec<BatchRow>) -> Arc<Batch> {
@@ -90,7 +90,7 @@ pub(crate) fn batch(seq: u64, rows: Vec<BatchRow>) -> Arc<Batch> {
 pub(crate) async fn own(backend: &PgBackend, keys: &[EntryKey]) {
     let leases = backend.leases().unwrap();
     leases.join(ME).await.unwrap();
-    let requests = keys.iter().map(|key| LeaseRequest { key: key.clone(), fence: FENCE }).collect();
+    let requests = keys.iter().map(|key| LeaseAsk::new(key.clone(), FENCE)).collect();
     let answers = leases.acquire(ME, requests).await.unwrap();
     assert!(answers.iter().all(|answer| matches!(answer, LeaseAnswer::Granted(_))));
 }

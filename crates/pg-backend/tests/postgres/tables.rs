@@ -18,7 +18,7 @@ fn indexes_know_only_columns_that_seldom_change() {
                    JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid \
                    WHERE indrelid = 'clawstore.entry'::regclass AND refobjid = indrelid";
     // The constraint of the primary key stands between the table and its index: store, scope and key.
-    assert_eq!(database.psql(columns).unwrap().trim(), "key num removed scope store wanted_of");
+    assert_eq!(database.psql(columns).unwrap().trim(), "key mode num removed scope store wanted_of");
 }
 
 #[test]

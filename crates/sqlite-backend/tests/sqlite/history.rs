@@ -57,7 +57,7 @@ impl Keys {
     fn try_write(&mut self, key: &EntryKey, base: &Entry, entry: &Entry, previous: Previous) -> RowOutcome {
         self.seq += 1;
         let (key, fence, entry) = (key.clone(), Fence::default(), Arc::new(entry.clone()));
-        let row = BatchRow { key, fence, base: base.revision, previous, kept: Vec::new(), entry };
+        let row = BatchRow { key, fence, base: base.revision, previous, kept: Vec::new(), entry, onto: None };
         let batch = Batch { lane: LaneId::default(), seq: self.seq, digest: self.seq, rows: vec![row] };
         commit(&self.backend, &Arc::new(batch)).expect("commits")[0]
     }

@@ -40,6 +40,7 @@ pub(crate) fn first_write(seq: u64, name: &str, json: &str) -> Arc<Batch> {
         previous: Previous::Overwritten,
         kept: Vec::new(),
         entry: Arc::new(entry),
+        onto: None,
     };
     Arc::new(Batch { lane: LaneId::default(), seq, digest: seq, rows: vec![row] })
 }

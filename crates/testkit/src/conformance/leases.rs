@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use clawstore_core::backend::{
-    Backend, BackendError, BackendErrorKind, Batch, BatchRow, Beat, BeatAnswer, Fence, HoldLeases, Incarnation, Kept,
-    KeyRange, LaneId, LeaseAnswer, LeaseRequest, Peer, RowOutcome,
+    Backend, BackendError, BackendErrorKind, Batch, BatchRow, Beat, BeatAnswer, Fence, GiveBack, HoldLeases,
+    Incarnation, Kept, KeyRange, LaneId, LaneMark, LeaseAnswer, LeaseAsk, LeaseRequest, Peer, RowOutcome,
 };
 use clawstore_core::{Entry, EntryKey};
 
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Shared {
 pub(super) struct Process<'a> {
     pub(super) backend: &'a dyn Backend,
     pub(super) leases: &'a dyn HoldLeases,
-    incarnation: Incarnation,
+    pub(super) incarnation: Incarnation,
 }
 
 impl<'a> Process<'a> {
@@ -61,7 +61,7 @@ impl<'a> Process<'a> {
     }
 
     pub(super) async fn try_acquire(&self, keys: &[(&EntryKey, u64)]) -> Result<Vec<LeaseAnswer>, BackendError> {
-        self.leases.acquire(self.incarnation, keys.iter().map(|(key, fence)| lease(key, *fence)).collect()).await
+        self.leases.acquire(self.incarnation, asks(keys)).await
     }
 
     fn batch(&self, seq: u64, rows: Vec<BatchRow>) -> Arc<Batch> {
@@ -73,15 +73,15 @@ impl<'a> Process<'a> {
         self.backend.commit_batch(self.batch(seq, rows)).await.map_err(|error| error.kind)
     }
 
-    async fn beat(&self) -> BeatAnswer {
-        let beat = Beat { incarnation: self.incarnation, watch: Vec::new() };
+    pub(super) async fn beat(&self) -> BeatAnswer {
+        let beat = Beat::new(self.incarnation, Vec::new());
         self.leases.beat(beat).await.expect("a beat")
     }
 
     /// Declares another dead, as it was seen in the last beat.
     pub(super) async fn bury(&self, other: &Process<'_>) {
         let seen = self.beat().await.peers.into_iter().filter(|peer| peer.incarnation == other.incarnation).collect();
-        self.leases.declare_dead(self.incarnation, seen).await.expect("a declaration");
+        self.leases.declare_dead(self.incarnation, seen, false).await.expect("a declaration");
     }
 }
 
@@ -89,12 +89,20 @@ pub(super) fn lease(key: &EntryKey, fence: u64) -> LeaseRequest {
     LeaseRequest { key: key.clone(), fence: Fence(fence) }
 }
 
+pub(super) fn back(key: &EntryKey, fence: u64) -> GiveBack {
+    GiveBack::new(key.clone(), Fence(fence))
+}
+
+fn asks(keys: &[(&EntryKey, u64)]) -> Vec<LeaseAsk> {
+    keys.iter().map(|(key, fence)| LeaseAsk::new((*key).clone(), Fence(*fence))).collect()
+}
+
 pub(super) fn owned(key: &EntryKey, fence: u64, base: u64, entry: &Entry) -> BatchRow {
     BatchRow { fence: Fence(fence), ..row(key, base, entry) }
 }
 
-fn is_held_by(answer: &LeaseAnswer, owner: &Process<'_>) -> bool {
-    matches!(answer, LeaseAnswer::Held(peer) if peer.incarnation == owner.incarnation)
+pub(super) fn is_held_by(answer: &LeaseAnswer, owner: &Process<'_>) -> bool {
+    matches!(answer, LeaseAnswer::Held { owner: peer, .. } if peer.incarnation == owner.incarnation)
 }
 
 /// Nothing is stored under it.
@@ -125,17 +133,17 @@ pub async fn another_fence_of_its_owner_takes_its_place(shared: Shared) {
     assert_eq!(a.commit(2, vec![owned(&key, 8, 0, &first("2"))]).await, Ok(vec![RowOutcome::Committed]));
 }
 
-/// With its count of beats, which the asker watches from then on.
+/// With its count of beats, which the asker watches from then on, and its fence.
 pub async fn a_held_key_names_its_owner(shared: Shared) {
     let [a, b] = shared.processes().await;
     let (held, free) = (key("held"), key("free"));
     a.acquire(&held, 7).await;
     a.beat().await;
     a.beat().await;
-    let peer = Peer { incarnation: a.incarnation, beats: 2 };
+    let owner = Peer { incarnation: a.incarnation, beats: 2 };
     for _ in 0..2 {
         let answers = b.try_acquire(&[(&free, 8), (&held, 9)]).await.expect("an acquisition");
-        assert_eq!(answers, [LeaseAnswer::Granted(Entry::default()), LeaseAnswer::Held(peer)]);
+        assert_eq!(answers, [LeaseAnswer::Granted(Entry::default()), LeaseAnswer::Held { owner, fence: Fence(7) }]);
     }
 }
 
@@ -153,7 +161,7 @@ pub async fn a_wanted_key_shows_in_the_commit_and_in_the_beat(shared: Shared) {
     assert_eq!(a.beat().await.wanted, [lease(&wanted, 7)]);
     assert_eq!(b.beat().await.wanted, [], "it is not b's to give");
 
-    a.leases.release(vec![lease(&wanted, 7)]).await.expect("a release");
+    a.leases.release(vec![back(&wanted, 7)]).await.expect("a release");
     assert_eq!(b.acquire(&wanted, 9).await, LeaseAnswer::Granted(entry.clone()));
     assert_eq!(b.beat().await.wanted, [], "nobody wants it any more");
     let second = next(&entry, json("2"));
@@ -166,7 +174,7 @@ pub async fn a_released_key_is_granted_with_what_is_stored(shared: Shared) {
     let (k, entry) = (key("k"), first("{\"a\":1}"));
     a.acquire(&k, 7).await;
     a.commit(1, vec![owned(&k, 7, 0, &entry)]).await.expect("commits");
-    a.leases.release(vec![lease(&k, 7), lease(&key("unknown"), 8)]).await.expect("a release");
+    a.leases.release(vec![back(&k, 7), back(&key("unknown"), 8)]).await.expect("a release");
     assert_eq!(b.acquire(&k, 9).await, LeaseAnswer::Granted(entry.clone()));
     let second = next(&entry, json("2"));
     assert_eq!(a.commit(2, vec![owned(&k, 7, 1, &second)]).await, Ok(vec![RowOutcome::Fenced]));
@@ -177,9 +185,9 @@ pub async fn a_late_release_leaves_the_key_alone(shared: Shared) {
     let [a, b] = shared.processes().await;
     let key = key("k");
     a.acquire(&key, 7).await;
-    a.leases.release(vec![lease(&key, 7)]).await.expect("a release");
+    a.leases.release(vec![back(&key, 7)]).await.expect("a release");
     b.acquire(&key, 8).await;
-    a.leases.release(vec![lease(&key, 7)]).await.expect("a release");
+    a.leases.release(vec![back(&key, 7)]).await.expect("a release");
     assert!(is_held_by(&a.acquire(&key, 9).await, &b));
 }
 
@@ -215,12 +223,12 @@ pub async fn death_is_declared_only_of_those_who_stood_still(shared: Shared) {
     let [a, b] = shared.processes().await;
     let seen = b.beat().await.peers;
     assert!(a.beat().await.alive);
-    b.leases.declare_dead(b.incarnation, seen).await.expect("a declaration");
+    assert_eq!(b.leases.declare_dead(b.incarnation, seen, false).await.expect("a declaration"), []);
     assert!(a.beat().await.alive, "it has moved");
 
     let seen = a.beat().await.peers;
     a.leases.leave(a.incarnation).await.expect("leaves");
-    a.leases.declare_dead(a.incarnation, seen).await.expect("a declaration");
+    assert_eq!(a.leases.declare_dead(a.incarnation, seen, false).await.expect("a declaration"), []);
     assert!(b.beat().await.alive, "the dead declare nobody dead");
 }
 
@@ -310,13 +318,34 @@ pub async fn lanes_count_for_themselves(shared: Shared) {
     }
 }
 
+/// So that who was told that a batch committed can see that it still is.
+pub async fn beats_tell_how_far_lanes_have_come(shared: Shared) {
+    let [a, b] = shared.processes().await;
+    let key = key("a");
+    a.try_acquire(&[(&key, 7)]).await.expect("an acquisition");
+    let lane = |process: &Process<'_>, number| LaneId { incarnation: process.incarnation, number };
+    let marks = [lane(&a, 0), lane(&b, 0), LaneId { incarnation: Incarnation(77), number: 0 }];
+    let lanes: Vec<_> = marks.into_iter().map(|lane| LaneMark { lane, seq: 9 }).collect();
+    let beat = || Beat { lanes: lanes.clone(), ..Beat::new(b.incarnation, Vec::new()) };
+    assert_eq!(b.leases.beat(beat()).await.expect("a beat").lanes, [Some(0), Some(0), None]);
+    let batch = Batch { lane: lane(&a, 0), seq: 1, digest: 1, rows: vec![owned(&key, 7, 0, &first("1"))] };
+    a.backend.commit_batch(Arc::new(batch)).await.expect("commits");
+    let answer = b.leases.beat(beat()).await.expect("a beat");
+    assert_eq!(answer.lanes, [Some(1), Some(0), None]);
+    assert!(answer.timeline > 0, "where there are leases there may be copies");
+    b.leases.leave(b.incarnation).await.expect("leaves");
+    let answer = b.leases.beat(beat()).await.expect("a beat");
+    assert_eq!((answer.alive, &*answer.lanes), (false, &[Some(1), Some(0), None][..]), "to whoever asks");
+}
+
 /// Who is alive, with counts that move.
 pub async fn beats_tell_of_the_others(shared: Shared) {
     let [a, b] = shared.processes().await;
     let peer = |process: &Process<'_>, beats| Peer { incarnation: process.incarnation, beats };
-    assert_eq!(a.beat().await, BeatAnswer { alive: true, peers: vec![peer(&b, 0)], wanted: Vec::new() });
+    let answer = a.beat().await;
+    assert_eq!((answer.alive, &*answer.peers, &*answer.wanted), (true, &[peer(&b, 0)][..], &[][..]));
     assert_eq!(b.beat().await.peers, [peer(&a, 1)], "after the last one comes the first");
-    let watching = Beat { incarnation: a.incarnation, watch: vec![b.incarnation, Incarnation(77)] };
+    let watching = Beat::new(a.incarnation, vec![b.incarnation, Incarnation(77)]);
     assert_eq!(a.leases.beat(watching).await.expect("a beat").peers, [peer(&b, 1)], "each once, and only the living");
     b.leases.leave(b.incarnation).await.expect("leaves");
     assert_eq!(a.beat().await.peers, []);

@@ -6,7 +6,7 @@ use clawstore_core::backend::{Deletion, Kept, KeyRange, LeaseAnswer, RowOutcome,
 use clawstore_core::clock::Timestamp;
 use clawstore_core::{Entry, EntryKey, GameId, StoreKind};
 
-use super::leases::{Process, Shared, lease, owned};
+use super::leases::{Process, Shared, back, owned};
 use super::{at, first, json, key, key_in, next, store_of};
 
 /// Later than anything that is written.
@@ -31,7 +31,7 @@ async fn write_and_remove(process: &Process<'_>, seq: u64, keys: &[EntryKey]) ->
 }
 
 async fn release(process: &Process<'_>, keys: &[EntryKey]) {
-    process.leases.release(keys.iter().map(|key| lease(key, FENCE)).collect()).await.expect("a release");
+    process.leases.release(keys.iter().map(|key| back(key, FENCE)).collect()).await.expect("a release");
 }
 
 async fn read(process: &Process<'_>, key: &EntryKey) -> Entry {

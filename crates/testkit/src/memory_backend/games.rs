@@ -104,6 +104,7 @@ impl ManageGames for MemoryBackend {
             if let Some(owner) = stored.owners.keys().filter(of_game).find_map(|key| stored.owner(key)) {
                 return Ok(Deletion::InUse(format!("incarnation {owner}")));
             }
+            stored.shared.retain(|key, _| key.store.game != game);
             stored.deleted.insert(game, at);
             Ok(Deletion::Done)
         })

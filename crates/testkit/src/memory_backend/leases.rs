@@ -1,19 +1,42 @@
 //! Leases of the shared memory backend.
 //!
-//! Owns: incarnations, owners and who waits, in their simplest form. Does not own: what a fence guards (`memory_backend`).
+//! Owns: incarnations, owners, shared keys, who waits, and hints, in their simplest form. Does not own: what a fence guards (`memory_backend`).
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 
 use clawstore_core::backend::{
-    BackendError, BackendErrorKind, BackendFuture, Beat, BeatAnswer, HoldLeases, Incarnation, LaneId, LeaseAnswer,
-    LeaseRequest, Peer,
+    BackendError, BackendErrorKind, BackendFuture, Beat, BeatAnswer, GiveBack, Hint, HintSink, HoldLeases, Holder,
+    Incarnation, LaneId, LeaseAnswer, LeaseAsk, LeaseRequest, Lock, LockQuery, Peer,
 };
 use clawstore_core::{Entry, EntryKey};
+use tokio::sync::mpsc;
 
 use super::{Answered, CommitBatches, MemoryBackend, Stored, lock};
+
+/// Who hears hints.
+#[derive(Debug, Default)]
+pub(super) struct HintLines {
+    lines: BTreeMap<Incarnation, mpsc::UnboundedSender<Hint>>,
+    /// None arrives.
+    are_lost: bool,
+}
 
 impl MemoryBackend {
     /// Declares an incarnation dead, as if others had watched it stand still.
     pub fn kill(&self, incarnation: Incarnation) {
         lock(&self.stored).end(incarnation);
+    }
+
+    /// An incarnation loses its connection, for ever.
+    pub fn cut_off(&self, incarnation: Incarnation) {
+        lock(&self.stored).cut_off.insert(incarnation);
+    }
+
+    /// From now on no hint arrives.
+    pub fn lose_hints(&self) {
+        lock(&self.hints).are_lost = true;
     }
 
     /// Incarnations that are alive, with their beats.
@@ -24,6 +47,26 @@ impl MemoryBackend {
     /// Whether a key has an owner that has not given it back, alive or not.
     pub fn has_owner(&self, key: &EntryKey) -> bool {
         lock(&self.stored).owners.contains_key(key)
+    }
+
+    /// Whether a key is shared.
+    pub fn is_shared_key(&self, key: &EntryKey) -> bool {
+        lock(&self.stored).shared.contains_key(key)
+    }
+
+    /// A copy of everything, as a standby has it.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let last = Arc::new(Mutex::new(lock(&self.last).clone()));
+        let stored = Arc::new(Mutex::new(lock(&self.stored).clone()));
+        Self { stored, last, ..self.clone() }
+    }
+
+    /// A standby takes over: what it does not have is lost.
+    pub fn take_over(&self, standby: &Self) {
+        let take_overs = lock(&self.stored).take_overs + 1;
+        *lock(&self.last) = lock(&standby.last).clone();
+        *lock(&self.stored) = Stored { take_overs, ..lock(&standby.stored).clone() };
     }
 
     /// Forgets the lanes of an incarnation, as the store does a day after its death.
@@ -44,32 +87,75 @@ impl Stored {
         self.ended.insert(incarnation);
     }
 
-    fn acquire(&mut self, by: Incarnation, request: LeaseRequest) -> LeaseAnswer {
-        let LeaseRequest { key, fence } = request;
+    fn durable(&self, key: &EntryKey) -> Entry {
+        self.entries.get(key).map_or_else(Entry::default, |entry| Entry::clone(entry))
+    }
+
+    fn acquire(&mut self, by: Incarnation, ask: LeaseAsk) -> LeaseAnswer {
+        let LeaseAsk { key, fence, instead_of } = ask;
         if self.deleted.contains_key(&key.store.game) {
             return LeaseAnswer::Busy;
         }
-        if let Some((owner, _)) = self.owners.get(&key)
-            && *owner != by
-            && let Some(&beats) = self.alive.get(owner)
+        if let Some(&shared) = self.shared.get(&key)
+            && instead_of != Some(shared)
         {
-            let peer = Peer { incarnation: *owner, beats };
+            return LeaseAnswer::Shared { entry: self.durable(&key), fence: shared };
+        }
+        if let Some(&(owner, held)) = self.owners.get(&key)
+            && owner != by
+            && instead_of != Some(held)
+            && let Some(&beats) = self.alive.get(&owner)
+        {
             let requester = self.wanted.get(&key).filter(|requester| self.alive.contains_key(requester));
             if requester.is_none() {
                 self.wanted.insert(key, by);
             }
-            return LeaseAnswer::Held(peer);
+            return LeaseAnswer::Held { owner: Peer { incarnation: owner, beats }, fence: held };
         }
         self.wanted.remove(&key);
+        self.shared.remove(&key);
         self.owners.insert(key.clone(), (by, fence));
-        LeaseAnswer::Granted(self.entries.get(&key).map_or_else(Entry::default, |entry| Entry::clone(entry)))
+        LeaseAnswer::Granted(self.durable(&key))
     }
 
-    fn release(&mut self, lease: &LeaseRequest) {
-        if self.owners.get(&lease.key).is_some_and(|(_, fence)| *fence == lease.fence) {
-            self.owners.remove(&lease.key);
-            self.wanted.remove(&lease.key);
+    /// Who had asked for the key.
+    fn release(&mut self, lease: &GiveBack) -> Option<Incarnation> {
+        if self.owners.get(&lease.key).is_none_or(|(_, fence)| *fence != lease.fence) {
+            return None;
         }
+        self.owners.remove(&lease.key);
+        if let Some(fence) = lease.share {
+            self.shared.insert(lease.key.clone(), fence);
+        }
+        self.wanted.remove(&lease.key)
+    }
+
+    fn wanted_of(&self, owner: Incarnation) -> Vec<LeaseRequest> {
+        let lease = |key: &EntryKey| {
+            let (_, fence) = self.owners.get(key).filter(|(held_by, _)| *held_by == owner)?;
+            Some(LeaseRequest { key: key.clone(), fence: *fence })
+        };
+        self.wanted.keys().filter_map(lease).collect()
+    }
+
+    fn locks(&self, query: &LockQuery) -> Vec<Lock> {
+        let name = |of: &Incarnation| -> Box<str> { format!("process {}", of.0).into() };
+        let owned = self.owners.iter().map(|(key, (of, fence))| {
+            let is_alive = self.alive.contains_key(of);
+            (key, *fence, Holder::Server { name: name(of), incarnation: *of, is_alive })
+        });
+        let shared = self.shared.iter().map(|(key, fence)| (key, *fence, Holder::All));
+        let is_meant = |key: &EntryKey| {
+            let is_of_store = query.store.as_ref().is_none_or(|store| *store == key.store.name);
+            key.store.game == query.game && is_of_store && key.key.starts_with(&*query.prefix)
+        };
+        let mut locks: Vec<_> = owned.chain(shared).filter(|(key, ..)| is_meant(key)).collect();
+        locks.sort_by_key(|(key, ..)| *key);
+        let lock = |(key, fence, holder): (&EntryKey, _, _)| {
+            let wanted_by = self.wanted.get(key).map(name);
+            Lock { key: key.clone(), fence, holder, wanted_by }
+        };
+        locks.into_iter().take(query.limit).map(lock).collect()
     }
 }
 
@@ -91,45 +177,80 @@ impl HoldLeases for MemoryBackend {
 
     fn beat(&self, beat: Beat) -> BackendFuture<'_, BeatAnswer> {
         Box::pin(async move {
+            let last = lock(&self.last);
+            let lanes = beat.lanes.iter().map(|mark| last.get(&mark.lane).map(|last| last.seq)).collect();
+            drop(last);
             let mut stored = lock(&self.stored);
-            let me = beat.incarnation;
-            let Some(beats) = stored.alive.get_mut(&me) else { return Ok(BeatAnswer::default()) };
-            *beats += 1;
-            let lease = |key: &EntryKey| {
-                let (_, fence) = stored.owners.get(key).filter(|(owner, _)| *owner == me)?;
-                Some(LeaseRequest { key: key.clone(), fence: *fence })
+            let (me, timeline) = (beat.incarnation, stored.take_overs + 1);
+            let Some(beats) = stored.alive.get_mut(&me) else {
+                return Ok(BeatAnswer { timeline, lanes, ..BeatAnswer::default() });
             };
-            let wanted = stored.wanted.keys().filter_map(lease).collect();
-            Ok(BeatAnswer { alive: true, peers: stored.peers(Some(me)), wanted })
+            *beats += 1;
+            let (peers, wanted) = (stored.peers(Some(me)), stored.wanted_of(me));
+            Ok(BeatAnswer { alive: true, peers, wanted, timeline, lanes })
         })
     }
 
-    fn declare_dead(&self, by: Incarnation, seen: Vec<Peer>) -> BackendFuture<'_, ()> {
+    fn declare_dead(&self, by: Incarnation, seen: Vec<Peer>, is_fast: bool) -> BackendFuture<'_, Vec<Incarnation>> {
         Box::pin(async move {
             let mut stored = lock(&self.stored);
             if stored.alive.contains_key(&by) {
-                let dead = stored.peers(None).into_iter().filter(|peer| seen.contains(peer));
-                dead.for_each(|peer| stored.end(peer.incarnation));
+                for peer in &seen {
+                    let has_not_moved = stored.alive.get(&peer.incarnation) == Some(&peer.beats);
+                    if has_not_moved && (!is_fast || stored.cut_off.contains(&peer.incarnation)) {
+                        stored.end(peer.incarnation);
+                    }
+                }
             }
-            Ok(())
+            let seen = seen.into_iter().map(|peer| peer.incarnation);
+            Ok(seen.filter(|incarnation| !stored.alive.contains_key(incarnation)).collect())
         })
     }
 
-    fn acquire(&self, by: Incarnation, requests: Vec<LeaseRequest>) -> BackendFuture<'_, Vec<LeaseAnswer>> {
+    fn acquire(&self, by: Incarnation, asks: Vec<LeaseAsk>) -> BackendFuture<'_, Vec<LeaseAnswer>> {
         Box::pin(async move {
             let mut stored = lock(&self.stored);
             if !stored.alive.contains_key(&by) {
                 return Err(BackendError::new(BackendErrorKind::Over, "the incarnation is not alive"));
             }
-            Ok(requests.into_iter().map(|request| stored.acquire(by, request)).collect())
+            Ok(asks.into_iter().map(|ask| stored.acquire(by, ask)).collect())
         })
     }
 
-    fn release(&self, leases: Vec<LeaseRequest>) -> BackendFuture<'_, ()> {
+    fn release(&self, leases: Vec<GiveBack>) -> BackendFuture<'_, Vec<Incarnation>> {
         Box::pin(async move {
             let mut stored = lock(&self.stored);
-            leases.iter().for_each(|lease| stored.release(lease));
+            let mut askers: Vec<_> = leases.iter().filter_map(|lease| stored.release(lease)).collect();
+            askers.sort_unstable();
+            askers.dedup();
+            Ok(askers)
+        })
+    }
+
+    fn list_wanted(&self, incarnation: Incarnation) -> BackendFuture<'_, Vec<LeaseRequest>> {
+        Box::pin(async move { Ok(lock(&self.stored).wanted_of(incarnation)) })
+    }
+
+    fn hint(&self, hints: Vec<(Incarnation, Hint)>) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            let known = lock(&self.hints);
+            for (to, hint) in hints {
+                if let Some(line) = known.lines.get(&to).filter(|_| !known.are_lost) {
+                    // Nobody hears any more.
+                    let _ = line.send(hint);
+                }
+            }
             Ok(())
+        })
+    }
+
+    fn hear_hints(&self, incarnation: Incarnation, sink: HintSink) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let (line, mut hints) = mpsc::unbounded_channel();
+            lock(&self.hints).lines.insert(incarnation, line);
+            while let Some(hint) = hints.recv().await {
+                sink(hint);
+            }
         })
     }
 
@@ -138,5 +259,9 @@ impl HoldLeases for MemoryBackend {
             lock(&self.stored).end(incarnation);
             Ok(())
         })
+    }
+
+    fn list_locks(&self, query: LockQuery) -> BackendFuture<'_, Vec<Lock>> {
+        Box::pin(async move { Ok(lock(&self.stored).locks(&query)) })
     }
 }

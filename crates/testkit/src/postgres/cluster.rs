@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::database::psql;
 use super::programs::{as_server_user, output_of, server_program};
 
 /// Below the ports that the system gives to connections (from 32,768 on Linux). From among those, a client could be
@@ -79,17 +80,22 @@ impl Cluster {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
-        let temporary = std::env::temp_dir().join("clawstore-postgres-XXXXXX");
-        let pg_ctl = server_program("pg_ctl")?;
-        let directory = PathBuf::from(output_of(as_server_user("mktemp").arg("-d").arg(temporary))?);
-        let watchman = start_watchman(&pg_ctl, &directory)?;
-        let mut cluster = Self { directory, port: 0, server: None, watchman };
+        let mut cluster = Self::without_data()?;
         // It would sync an empty cluster, which nobody needs after a power cut. The server itself syncs.
         let options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"];
         output_of(as_server_user(server_program("initdb")?).args(options).arg("-D").arg(cluster.data()))?;
         cluster.configure(settings)?;
         cluster.start_on_a_free_port()?;
         Ok(cluster)
+    }
+
+    /// An empty directory, watched. Whoever fills [`data`](Self::data) starts the server.
+    pub(super) fn without_data() -> Result<Self> {
+        let temporary = std::env::temp_dir().join("clawstore-postgres-XXXXXX");
+        let pg_ctl = server_program("pg_ctl")?;
+        let directory = PathBuf::from(output_of(as_server_user("mktemp").arg("-d").arg(temporary))?);
+        let watchman = start_watchman(&pg_ctl, &directory)?;
+        Ok(Self { directory, port: 0, server: None, watchman })
     }
 
     /// The port on 127.0.0.1. It stays over restarts.
@@ -100,6 +106,14 @@ impl Cluster {
     /// The database `postgres`, as the superuser.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Runs SQL in that database and returns the bare values, a row per line and columns parted by `|`.
+    ///
+    /// # Errors
+    /// If a statement fails; the text has the server's complaint.
+    pub fn psql(&self, sql: &str) -> Result<String> {
+        psql(&self.url(), sql)
     }
 
     /// What the server has written to its log so far.
@@ -172,7 +186,7 @@ impl Cluster {
         Ok(self.directory.clone())
     }
 
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
 
@@ -180,7 +194,8 @@ impl Cluster {
         self.directory.join("log")
     }
 
-    fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
+    /// Where it listens, and settings beside that.
+    pub(super) fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
         let directory = self.directory.to_string_lossy();
         let ours = [("listen_addresses", "127.0.0.1"), ("unix_socket_directories", &directory)];
         let mut text = String::new();
@@ -190,16 +205,20 @@ impl Cluster {
         self.append_to_settings(&text)
     }
 
+    /// The last line of a setting is the one that counts.
     fn append_to_settings(&self, text: &str) -> Result<()> {
-        let path = self.data().join("postgresql.conf");
-        File::options().append(true).open(path)?.write_all(text.as_bytes())
+        append(&self.data().join("postgresql.conf"), text)
     }
 
-    fn start_on_a_free_port(&mut self) -> Result<()> {
+    /// As `ALTER SYSTEM` does, on a server that does not run.
+    pub(super) fn alter_system(&self, name: &str, value: &str) -> Result<()> {
+        append(&self.data().join("postgresql.auto.conf"), &format!("{name} = '{value}'\n"))
+    }
+
+    pub(super) fn start_on_a_free_port(&mut self) -> Result<()> {
         let mut tries = 1;
         loop {
             self.port = free_port()?;
-            // The last line of a setting is the one that counts.
             self.append_to_settings(&format!("port = {}\n", self.port))?;
             let result = self.restart();
             let again = result.as_ref().is_err_and(|error| error.to_string().contains("Address already in use"));
@@ -229,6 +248,10 @@ impl Drop for Cluster {
         let _ = self.watchman.wait();
         let _ = self.wait_until_gone();
     }
+}
+
+fn append(file: &Path, text: &str) -> Result<()> {
+    File::options().append(true).open(file)?.write_all(text.as_bytes())
 }
 
 /// Copies what the server says to its log; tells when it is ready.

@@ -72,7 +72,7 @@ impl Drop for Database {
     }
 }
 
-fn psql(url: &str, sql: &str) -> Result<String> {
+pub(super) fn psql(url: &str, sql: &str) -> Result<String> {
     output_of(psql_command(url)?.arg("-c").arg(sql))
 }
 
