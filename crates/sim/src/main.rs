@@ -1,7 +1,10 @@
-//! `clawstore-sim`: explores the model and says what it found.
+//! `clawstore-sim`: explores the model, or runs the simulation, and says what it found.
 //!
-//! Owns: the command line, the report, the verdict. Does not own: the model or the search.
+//! Owns: the command line; of the model, the report and the verdict. Does not own: the model or the search, the simulation
+//! (`runs` prints what that found).
 #![allow(clippy::print_stdout, reason = "a command for people: printing is its work")]
+
+mod runs;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,7 +17,24 @@ use clawstore_sim::config::Config;
 
 #[derive(Debug, Parser)]
 #[command(name = "clawstore-sim", about = "Checks the ownership protocol in every state that it can reach")]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    model: ModelOptions,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the simulation with these seeds.
+    Run(runs::RunOptions),
+    /// Run the simulation with each rule broken, until that is noticed.
+    Mutants(runs::MutantOptions),
+}
+
+#[derive(Debug, clap::Args)]
+struct ModelOptions {
     /// Only the protocol with this rule broken.
     #[arg(long, conflicts_with_all = ["all_mutants", "small"])]
     mutant: Option<String>,
@@ -34,14 +54,11 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = configs(&arguments).and_then(|configs| {
-        let failed = configs.iter().filter(|config| !run(config, &arguments)).count();
-        if failed > 0 {
-            bail!("{failed} of {} models are not as they should be", configs.len())
-        }
-        println!("\nALL MODELS AS THEY SHOULD BE: {}", configs.len());
-        Ok(())
-    });
+    let result = match &arguments.command {
+        None => explore_all(&arguments.model),
+        Some(Command::Run(options)) => runs::run_seeds(options),
+        Some(Command::Mutants(options)) => runs::run_mutants(options),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -51,7 +68,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn configs(arguments: &Arguments) -> Result<Vec<Config>> {
+fn explore_all(arguments: &ModelOptions) -> Result<()> {
+    let configs = configs(arguments)?;
+    let failed = configs.iter().filter(|config| !run(config, arguments)).count();
+    if failed > 0 {
+        bail!("{failed} of {} models are not as they should be", configs.len())
+    }
+    println!("\nALL MODELS AS THEY SHOULD BE: {}", configs.len());
+    Ok(())
+}
+
+fn configs(arguments: &ModelOptions) -> Result<Vec<Config>> {
     if let Some(name) = &arguments.mutant {
         let Some(mutant) = Mutant::parse(name) else {
             let names: Vec<_> = Mutant::ALL.iter().map(|mutant| mutant.name()).collect();
@@ -77,7 +104,7 @@ fn configs(arguments: &Arguments) -> Result<Vec<Config>> {
 
 /// Explores one model. True if it is as it should be: complete without a violation, or, if it is broken, caught.
 #[expect(clippy::disallowed_methods, reason = "times the search for the person who waits for it")]
-fn run(config: &Config, arguments: &Arguments) -> bool {
+fn run(config: &Config, arguments: &ModelOptions) -> bool {
     let began = Instant::now();
     let report = explore(config, arguments.states_max);
     let seconds = began.elapsed().as_secs_f64();
