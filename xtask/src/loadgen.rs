@@ -12,9 +12,14 @@ use crate::shell::{cargo, run, target_dir};
 
 const PACKAGE: &str = "clawstore-loadgen";
 
+/// Builds the package.
+pub(crate) fn build() -> Result<()> {
+    run(&mut cargo(&["build", "--release", "--package", PACKAGE, "--bins"]))
+}
+
 /// Builds the package and runs one of its binaries where the caller stands, output as it comes.
 pub(crate) fn start(binary: &str, arguments: &[OsString]) -> Result<()> {
-    run(&mut cargo(&["build", "--release", "--package", PACKAGE, "--bins"]))?;
+    build()?;
     let program = target_dir()?.join("release").join(binary);
     // Files that the caller names are meant from where the caller is: no change of directory.
     run(Command::new(program).args(arguments))

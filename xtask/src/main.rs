@@ -11,6 +11,7 @@ mod install;
 mod libraries;
 mod loadgen;
 mod pg;
+mod proof;
 mod shell;
 mod sim;
 mod test;
@@ -43,6 +44,8 @@ enum Command {
     /// A private Postgres server for work on this project.
     #[command(subcommand)]
     Pg(pg::Action),
+    /// Replay a short form of what `docs/PROOF.md` tells of, in under five minutes.
+    Proof(proof::Options),
     /// Check the ownership protocol in every state that a model of it can reach.
     Sim(sim::Options),
     /// Check the rules of the source tree that no compiler checks.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Hour(options) => hour::run(&options),
         Command::Libraries => libraries::run(),
         Command::Pg(action) => pg::run(&action),
+        Command::Proof(options) => proof::run(&options),
         Command::Sim(options) => sim::run(&options),
         Command::Tidy => run_tidy(),
     };

@@ -1,7 +1,8 @@
 //! A few rounds of `clawstore-chaos`, honest and with a fault, and its scenarios in short.
 //!
-//! Owns: that an honest store passes on both backends, and that one that answers before it commits does not. Does not own:
-//! the long runs (`cargo xtask chaos`), the single rules (`chaos::check`).
+//! Owns: that an honest store passes on both backends, with one process and with several, and that one that answers before it
+//! commits, or compares nothing, does not. Does not own: the long runs (`cargo xtask chaos`, `cargo xtask proof`), the single rules
+//! (`chaos::check`).
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
 use std::process::{Command, Output};
@@ -58,6 +59,43 @@ fn chaos_on_postgres_finds_nothing_after_kills_of_the_server() {
 fn chaos_on_postgres_finds_nothing_after_cuts_at_each_point_of_a_commit() {
     let text = passes(&["--db", "postgres", "--fault", "connection", "--rounds", "2", "--seed", "16"]);
     assert!(text.contains("2 rounds") && text.contains(" 0 wrong"), "{text}");
+}
+
+#[test]
+fn chaos_with_three_servers_finds_nothing_after_a_kill_and_a_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = dir.path().to_str().unwrap();
+    let servers = ["--db", "postgres", "--servers", "3", "--seconds", "1", "--rounds", "1", "--seed", "21"];
+    let text = passes(&[&servers[..], &["--fault", "process,freeze", "--report", report]].concat());
+    assert!(text.contains("\n0 wrong"), "{text}");
+    let json = std::fs::read(dir.path().join("chaos.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    for fault in ["process", "freeze"] {
+        let sum = &json["faults"][fault];
+        assert_eq!((&sum["rounds"], &sum["wrong"]), (&1.into(), &0.into()), "{json:#}");
+        assert!(sum["acked"].as_u64() > Some(1_000) && sum["taken_over_keys"].as_u64() > Some(0), "{json:#}");
+    }
+}
+
+#[test]
+fn chaos_with_three_servers_finds_what_a_database_lost_that_compares_nothing() {
+    loses(&["--db", "postgres", "--servers", "3", "--seconds", "1", "--rounds", "5", "--mutant", "unfenced"]);
+}
+
+#[test]
+fn chaos_with_several_servers_needs_a_database_that_they_share() {
+    let (output, text) = chaos(&["--servers", "3"]);
+    assert!(!output.status.success() && text.contains("--db postgres"), "{text}");
+    let (output, text) = chaos(&["--db", "postgres", "--servers", "3", "--fault", "promotion,loss"]);
+    assert!(!output.status.success() && text.contains("one at a time"), "{text}");
+}
+
+#[test]
+fn chaos_scenario_three_processes_increment_one_counter() {
+    let (_, text) = chaos(&["scenario", "counter", "--seconds", "2"]);
+    // Its rate is of a busy machine, and of a build for tests.
+    assert!(text.contains("durable increments/s in total"), "{text}");
+    assert!(!text.contains("twice") && !text.contains("increments were answered"), "{text}");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 //! Owns: that each cut leaves on the server what it says, and that all else passes unchanged. Does not own: what the store
 //! makes of a cut (`chaos`).
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
+#![allow(clippy::disallowed_methods, reason = "how late a message is, and that none comes, is seen by a clock")]
 
 use std::time::Duration;
 
-use clawstore_loadgen::proxy::{CutPoint, Proxy};
+use clawstore_loadgen::proxy::{CutPoint, Line, Proxy};
 use clawstore_testkit::postgres::Database;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, query, query_scalar};
@@ -104,5 +105,54 @@ fn only_one_connection_is_cut_and_large_values_pass() {
         assert_eq!(bump(&mut second).await.unwrap(), 1);
         drop((first, second));
         assert_eq!(stage.settled().await, 1);
+    });
+}
+
+#[test]
+fn a_silent_line_holds_what_is_sent_and_delivers_it_later() {
+    run(async {
+        let mut stage = Stage::open().await;
+        let mut connection = stage.connect().await;
+        assert_eq!(bump(&mut connection).await.unwrap(), 1);
+        stage.proxy.set_line(Line::Silent);
+        // Given up by its sender, as a deadline does: what was sent is on its way all the same.
+        let given_up = tokio::time::timeout(Duration::from_millis(300), bump(&mut connection)).await;
+        assert!(given_up.is_err(), "nothing passes");
+        assert_eq!(query_scalar::<_, i64>("SELECT n FROM counter").fetch_one(&mut stage.direct).await.unwrap(), 1);
+        drop(connection);
+        stage.proxy.set_line(Line::Good);
+        while query_scalar::<_, i64>("SELECT n FROM counter").fetch_one(&mut stage.direct).await.unwrap() == 1 {}
+        assert_eq!(stage.settled().await, 2, "it arrived late");
+    });
+}
+
+#[test]
+fn a_slow_line_is_late_in_both_directions_and_loses_nothing() {
+    run(async {
+        let stage = Stage::open().await;
+        let mut connection = stage.connect().await;
+        let delay = Duration::from_millis(50);
+        stage.proxy.set_line(Line::Slow(delay));
+        let start = std::time::Instant::now();
+        assert_eq!(bump(&mut connection).await.unwrap(), 1);
+        assert!(start.elapsed() >= 2 * delay, "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn all_connections_are_cut_at_once_and_new_ones_go_where_they_are_sent() {
+    run(async {
+        let (stage, other) = (Stage::open().await, Stage::open().await);
+        let (mut first, mut second) = (stage.connect().await, stage.connect().await);
+        stage.proxy.cut_all();
+        assert!(bump(&mut first).await.is_err() && bump(&mut second).await.is_err());
+        let mut third = stage.connect().await;
+        assert_eq!(bump(&mut third).await.unwrap(), 1);
+        // A server of which nothing is known but its port: here the same one.
+        stage.proxy.retarget(other.options.get_port());
+        assert!(bump(&mut third).await.is_err(), "connections to the old one end");
+        assert_eq!(bump(&mut stage.connect().await).await.unwrap(), 2);
+        stage.proxy.retarget(1);
+        assert!(stage.options.clone().port(stage.proxy.port()).connect().await.is_err(), "nobody is there");
     });
 }

@@ -1,7 +1,7 @@
 //! The calls of a round, and the lines in which they are told to the harness.
 //!
 //! Owns: what a call is, its number, its line before it is made and its line after it is answered; which call a caller
-//! makes next. Does not own: making it (`victim`, `scripts`), judging it (`check`).
+//! makes next. Does not own: making it (`victim`, `scripts`), the calls of several servers (`mix`), judging them (`check`).
 //!
 //! A line is one `write` of less than a pipe takes in one piece, so lines of many threads never mix, and a killed victim
 //! leaves whole lines only. It ends with the time, by a clock that all processes share: so journals can be merged.
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::mix::Mix;
 use crate::random::Random;
 
 /// Callers that are scripts: VMs of the same game, each with this many coroutines.
@@ -51,15 +52,21 @@ pub(crate) enum Kind {
     Set,
     /// `GetAsync` of a counter.
     Get,
+    /// `GetAsync` of a plain value, with `UseCache = false`.
+    Read,
+    /// The same of a list: its last number.
+    Last,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Increment, "increment"),
         (Self::Bump, "bump"),
         (Self::Append, "append"),
         (Self::Set, "set"),
         (Self::Get, "get"),
+        (Self::Read, "read"),
+        (Self::Last, "last"),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -68,6 +75,11 @@ impl Kind {
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
+
+    /// Does it change what is stored?
+    pub(crate) fn is_write(self) -> bool {
+        !matches!(self, Self::Get | Self::Read | Self::Last)
     }
 }
 
@@ -83,7 +95,7 @@ pub(crate) struct Call {
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Done. Counters tell their value.
+    /// Done. Counters, and reads, tell their value; 0 for none.
     Ok(i64),
     /// Surely not applied.
     Fail(String),
@@ -137,8 +149,8 @@ impl Journal {
     }
 }
 
-/// Nanoseconds since the machine started.
-fn now_ns() -> u64 {
+/// Nanoseconds since the machine started, by the clock that all processes share.
+pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).unwrap_or_default()
 }
@@ -146,17 +158,34 @@ fn now_ns() -> u64 {
 /// What all callers of a round share.
 #[derive(Debug)]
 pub(crate) struct Load {
-    round: u64,
+    /// Number of the process and its round: no two that run beside each other have the same.
+    number: u64,
+    /// In the names of lists: new ones are begun with each.
+    epoch: u64,
     seed: u64,
+    /// What is called, if it is not what a single victim calls.
+    mix: Option<Mix>,
     appends: Vec<AtomicU32>,
     paused: Arc<AtomicBool>,
 }
 
 impl Load {
-    /// No call is made any more once `paused` is set.
+    /// The load of one victim. No call is made any more once `paused` is set.
     pub(crate) fn new(seed: u64, round: u64, paused: &Arc<AtomicBool>) -> Arc<Self> {
-        let appends = (0..HOT_KEYS + COLD_LISTS).map(|_| AtomicU32::new(0)).collect();
-        Arc::new(Self { round, seed, appends, paused: Arc::clone(paused) })
+        Self::of(seed, round, round / ROUNDS_PER_LIST, None, paused)
+    }
+
+    /// The load of one of several servers, or of a victim for want of a mix.
+    pub(crate) fn of(seed: u64, number: u64, epoch: u64, mix: Option<Mix>, paused: &Arc<AtomicBool>) -> Arc<Self> {
+        let lists = mix.map_or(HOT_KEYS + COLD_LISTS, |mix| mix.keys());
+        let appends = (0..lists).map(|_| AtomicU32::new(0)).collect();
+        Arc::new(Self { number, epoch, seed, mix, appends, paused: Arc::clone(paused) })
+    }
+
+    fn may_append(&self, list: u64) -> bool {
+        let count = usize::try_from(list).ok().and_then(|list| self.appends.get(list));
+        let max = self.mix.map_or(APPENDS_MAX, |mix| mix.appends_max());
+        count.is_some_and(|count| count.fetch_add(1, Ordering::Relaxed) < max)
     }
 }
 
@@ -170,8 +199,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(load: &Arc<Load>, number: u64) -> Self {
-        let random = Random::new(load.seed, (load.round << 12) | number);
-        Self { load: Arc::clone(load), random, next_id: (load.round << 40) | (number << 28) }
+        let random = Random::new(load.seed, (load.number << 12) | number);
+        Self { load: Arc::clone(load), random, next_id: (load.number << 40) | (number << 28) }
     }
 
     /// The next call; none once the load is paused.
@@ -179,8 +208,23 @@ impl Caller {
         (!self.load.paused.load(Ordering::Acquire)).then(|| self.draw())
     }
 
+    /// A write of the key of this number, by whichever call its kind takes.
+    pub(crate) fn write_of(&mut self, key: u64) -> Call {
+        self.next_id += 1;
+        let (kind, key) = Mix::write_of(key, self.load.epoch);
+        Call { id: self.next_id, kind, key }
+    }
+
     fn draw(&mut self) -> Call {
         self.next_id += 1;
+        let (kind, key) = match self.load.mix {
+            None => self.draw_alone(),
+            Some(mix) => mix.draw(&mut self.random, self.load.epoch, |list| self.load.may_append(list)),
+        };
+        Call { id: self.next_id, kind, key }
+    }
+
+    fn draw_alone(&mut self) -> (Kind, String) {
         let kind = match self.random.below(20) {
             0..=6 => Kind::Increment,
             7..=10 => Kind::Bump,
@@ -191,17 +235,11 @@ impl Caller {
         let hot = self.random.below(2) == 0;
         let lists = if kind == Kind::Append { COLD_LISTS } else { COLD_KEYS };
         let key = if hot { self.random.below(HOT_KEYS) } else { HOT_KEYS + self.random.below(lists) };
-        let (kind, key) = match kind {
-            Kind::Append if self.may_append(key) => (kind, format!("list_{}_{key}", self.load.round / ROUNDS_PER_LIST)),
-            Kind::Append | Kind::Set => (Kind::Set, format!("set_{key}")),
+        match kind {
+            Kind::Append if self.load.may_append(key) => (kind, format!("list_{}_{key}", self.load.epoch)),
+            Kind::Append | Kind::Set | Kind::Read | Kind::Last => (Kind::Set, format!("set_{key}")),
             Kind::Increment | Kind::Bump | Kind::Get => (kind, format!("counter_{key}")),
-        };
-        Call { id: self.next_id, kind, key }
-    }
-
-    fn may_append(&self, key: u64) -> bool {
-        let count = usize::try_from(key).ok().and_then(|key| self.load.appends.get(key));
-        count.is_some_and(|count| count.fetch_add(1, Ordering::Relaxed) < APPENDS_MAX)
+        }
     }
 }
 

@@ -1,212 +1,75 @@
 //! What must hold after a fault.
 //!
-//! Owns: reading a journal, and comparing the state before the round, the calls, and the state after. Does not own: how
-//! the three were obtained. Each rule has a test that shows it a bad sample.
+//! Owns: comparing the state before the round, the calls, and the state after; what each complaint is about. Does not own: how
+//! the three were obtained, reading journals (`history`), the order of writes and reads of plain values (`registers`). Each rule
+//! has a test that shows it a bad sample.
 //!
 //! A call is *maybe* applied if it was not answered, or answered UNKNOWN.
 //! 1. Counters: `before + acked <= after <= before + acked + maybe`; no two answers tell the same value; a value is
-//!    greater than all that were answered before it was called (reads: by the same process, or 4 s before); nothing that was read or answered is greater than `after`.
+//!    greater than all that were answered before it was called (reads: by the same process, or 4 s before); nothing that was read
+//!    or answered is greater than `after`.
 //! 2. Lists: what was there is still there; each acked number once, each maybe number at most once, a failed one never;
-//!    a number that was answered before another was called stands before it, and so do those of one VM.
-//! 3. Sets: the value is of a call that no acked call came after; without one, what was there before.
+//!    a number that was answered before another was called stands before it, and so do those of one VM. What a read has shown
+//!    as the last number is there; what was answered before the read stands not behind it, what was called after does.
+//! 3. Plain values: writes, uncached reads and the value that is there in the end can be put in an order that keeps that of time,
+//!    in which each read sees the write before it; the value is of a call that no acked call of the same VM came after.
 //! 4. What was not called is as it was.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 
-use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::calls::{Answer, Call, Kind, caller_of, is_script, process_of};
-
-/// How far a cached read may be behind the writes of another process: 4 s, and a moment for the line to be written.
-const STALE_NS: u64 = 4_200_000_000;
+use super::calls::{Kind, caller_of, is_script};
+use super::history::{History, Told};
+use super::registers;
 
 /// Every key with its value.
 pub(crate) type State = BTreeMap<String, Value>;
 
-/// One call of a journal. Positions are lines: they order what was told.
-#[derive(Debug)]
-pub(crate) struct Told {
-    pub(crate) call: Call,
-    called: usize,
-    answered: Option<(usize, Answer)>,
-    /// For counters: the greatest value that had been answered on the key when this was called.
-    floor: i64,
+/// What a complaint is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// What was acknowledged or shown is not there, or stands where it cannot: a database that lost its end looks like this.
+    Lost,
+    /// Something took effect twice.
+    Twice,
+    /// A call failed, and took effect.
+    Failed,
+    /// In an order that was not that of the calls.
+    Order,
+    /// There is something that nobody wrote.
+    Foreign,
+    /// It took longer than it may, or did not come at all.
+    Late,
+    /// A loss that nobody reported, or a report of one that there was not.
+    Report,
 }
 
-impl Told {
-    fn acked(&self) -> bool {
-        matches!(self.answered, Some((_, Answer::Ok(_))))
-    }
+/// A complaint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) rule: Rule,
+    /// Of which call, if it is surely that one.
+    pub(crate) call: Option<u64>,
+    pub(crate) text: String,
+}
 
-    fn failed(&self) -> bool {
-        matches!(self.answered, Some((_, Answer::Fail(_))))
-    }
-
-    /// Line of its answer, if it was done.
-    fn done_at(&self) -> usize {
-        self.answered.as_ref().filter(|_| self.acked()).map_or(usize::MAX, |(at, _)| *at)
-    }
-
-    fn value(&self) -> Option<i64> {
-        match self.answered {
-            Some((_, Answer::Ok(value))) => Some(value),
-            _ => None,
-        }
-    }
-
-    /// Must this call have taken effect before `later` did, if both did?
-    fn precedes(&self, later: &Self) -> bool {
-        let caller = caller_of(self.call.id);
-        let same_vm = caller == caller_of(later.call.id) && is_script(caller);
-        self.done_at() < later.called || (same_vm && self.called < later.called)
+impl Wrong {
+    pub(super) fn new(rule: Rule, call: Option<u64>, text: impl fmt::Display) -> Self {
+        let lost = if rule == Rule::Lost { ": LOST" } else { "" };
+        Self { rule, call, text: format!("{text}{lost}") }
     }
 }
 
-/// What the answers on one counter have shown so far.
-#[derive(Debug, Default)]
-struct Shown {
-    /// The greatest value until each time, in the order of time.
-    greatest: Vec<(u64, i64)>,
-    /// The greatest that each process has shown.
-    by_process: HashMap<u64, i64>,
-}
-
-impl Shown {
-    fn add(&mut self, process: u64, time: u64, value: i64) {
-        let own = self.by_process.entry(process).or_insert(value);
-        *own = value.max(*own);
-        let greatest = self.greatest.last().map_or(value, |(_, greatest)| value.max(*greatest));
-        self.greatest.push((time, greatest));
-    }
-
-    /// What a call that is made now must not fall behind. A read may be [`STALE_NS`] behind other processes, but not
-    /// behind its own (I12).
-    fn floor(&self, kind: Kind, process: u64, time: u64) -> i64 {
-        let own = self.by_process.get(&process).copied().unwrap_or(0);
-        let until = if kind == Kind::Get { time.saturating_sub(STALE_NS) } else { u64::MAX };
-        let others = self.greatest.partition_point(|(shown, _)| *shown <= until);
-        let others = others.checked_sub(1).and_then(|last| self.greatest.get(last));
-        others.map_or(own, |(_, greatest)| own.max(*greatest))
-    }
-}
-
-/// How many calls ended how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) acked: usize,
-    pub(crate) failed: usize,
-    pub(crate) unknown: usize,
-    /// Not answered: in flight at the kill.
-    pub(crate) open: usize,
-}
-
-impl Counts {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.acked += other.acked;
-        self.failed += other.failed;
-        self.unknown += other.unknown;
-        self.open += other.open;
-    }
-}
-
-/// All calls of one victim.
-#[derive(Debug, Default)]
-pub(crate) struct History {
-    calls: Vec<Told>,
-}
-
-impl History {
-    /// Reads a journal. A last line without an end was cut off by the kill.
-    pub(crate) fn parse(journal: &[u8]) -> Result<Self> {
-        Self::of(stamped(journal)?.into_iter())
-    }
-
-    /// Reads the journals of processes that ran beside each other. Of two lines of one time the call comes first: then
-    /// nothing is held against its answer.
-    pub(crate) fn merge(journals: &[Vec<u8>]) -> Result<Self> {
-        let mut lines = Vec::new();
-        for journal in journals {
-            lines.extend(stamped(journal)?.into_iter().filter(|(_, line)| line.starts_with(['A', 'C'])));
-        }
-        lines.sort_by_key(|(time, line)| (*time, line.starts_with('A')));
-        Self::of(lines.into_iter())
-    }
-
-    fn of<'a>(lines: impl Iterator<Item = (u64, &'a str)>) -> Result<Self> {
-        let (mut calls, mut index) = (Vec::<Told>::new(), HashMap::new());
-        let mut shown: HashMap<String, Shown> = HashMap::new();
-        for (at, (time, line)) in lines.enumerate() {
-            let mut words = line.splitn(4, ' ');
-            let (tag, id) = (words.next().unwrap_or_default(), words.next().and_then(|id| id.parse::<u64>().ok()));
-            match (tag, id, words.next(), words.next()) {
-                ("C", Some(id), Some(kind), Some(key)) => {
-                    let kind = Kind::parse(kind).with_context(|| format!("journal: {line}"))?;
-                    let floor = shown.get(key).map_or(0, |shown| shown.floor(kind, process_of(id), time));
-                    index.insert(id, calls.len());
-                    let call = Call { id, kind, key: key.to_owned() };
-                    calls.push(Told { call, called: at, answered: None, floor });
-                }
-                ("A", Some(id), Some(how), rest) => {
-                    let told = index.get(&id).and_then(|&at| calls.get_mut(at));
-                    let told = told.with_context(|| format!("journal: an answer without a call: {line}"))?;
-                    let answer = parse_answer(how, rest).with_context(|| format!("journal: {line}"))?;
-                    if let Answer::Ok(value) = answer {
-                        shown.entry(told.call.key.clone()).or_default().add(process_of(id), time, value);
-                    }
-                    told.answered = Some((at, answer));
-                }
-                ("open" | "idle", None, None, None) => {}
-                _ => bail!("journal: {line:?}"),
-            }
-        }
-        Ok(Self { calls })
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for told in &self.calls {
-            match &told.answered {
-                Some((_, Answer::Ok(_))) => counts.acked += 1,
-                Some((_, Answer::Fail(_))) => counts.failed += 1,
-                Some((_, Answer::Unknown)) => counts.unknown += 1,
-                None => counts.open += 1,
-            }
-        }
-        counts
-    }
-
-    /// Text of the first call that failed.
-    pub(crate) fn first_failure(&self) -> Option<&str> {
-        self.calls.iter().find_map(|told| match &told.answered {
-            Some((_, Answer::Fail(text))) => Some(text.as_str()),
-            _ => None,
-        })
-    }
-}
-
-/// Whole lines with their times, 0 for none.
-fn stamped(journal: &[u8]) -> Result<Vec<(u64, &str)>> {
-    let whole = journal.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let text = std::str::from_utf8(&journal[..whole]).context("the journal is not text")?;
-    let split = |line| match str::rsplit_once(line, " @") {
-        Some((rest, time)) => time.parse().map_or((0, line), |time| (time, rest)),
-        None => (0, line),
-    };
-    Ok(text.lines().map(split).collect())
-}
-
-fn parse_answer(how: &str, rest: Option<&str>) -> Option<Answer> {
-    match how {
-        "ok" => Some(Answer::Ok(rest?.parse().ok()?)),
-        "fail" => Some(Answer::Fail(rest.unwrap_or_default().to_owned())),
-        "unknown" => Some(Answer::Unknown),
-        _ => None,
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
 /// What is wrong with `after`; empty if nothing is.
-pub(crate) fn check(before: &State, history: &History, after: &State) -> Vec<String> {
+pub(crate) fn check(before: &State, history: &History, after: &State) -> Vec<Wrong> {
     let mut by_key: BTreeMap<&str, Vec<&Told>> = BTreeMap::new();
     for told in &history.calls {
         by_key.entry(&told.call.key).or_default().push(told);
@@ -215,93 +78,149 @@ pub(crate) fn check(before: &State, history: &History, after: &State) -> Vec<Str
     let keys: HashSet<&String> = before.keys().chain(after.keys()).collect();
     for key in keys {
         if !by_key.contains_key(key.as_str()) && before.get(key) != after.get(key) {
-            found.push(format!("{key}: nobody wrote it, and it changed"));
+            found.push(Wrong::new(Rule::Foreign, None, format_args!("{key}: nobody wrote it, and it changed")));
         }
     }
     for (key, calls) in by_key {
         let (before, after) = (before.get(key).unwrap_or(&Value::Null), after.get(key).unwrap_or(&Value::Null));
         let wrong = match calls[0].call.kind {
-            Kind::Increment | Kind::Bump | Kind::Get => check_counter(before, &calls, after),
-            Kind::Append => check_list(before, &calls, after),
-            Kind::Set => check_set(before, &calls, after),
+            Kind::Increment | Kind::Bump | Kind::Get => check_counter(before, &calls, after, history.stale_until_ns),
+            Kind::Append | Kind::Last => check_list(before, &calls, after),
+            Kind::Set | Kind::Read => check_value(before, &calls, after),
         };
-        found.extend(wrong.into_iter().map(|wrong| format!("{key}: {wrong}")));
+        found.extend(wrong.into_iter().map(|wrong| Wrong { text: format!("{key}: {}", wrong.text), ..wrong }));
     }
     found
 }
 
-fn check_counter(before: &Value, calls: &[&Told], after: &Value) -> Vec<String> {
+fn check_counter(before: &Value, calls: &[&Told], after: &Value, stale_until_ns: u64) -> Vec<Wrong> {
     let number = |value: &Value| if value.is_null() { Some(0) } else { value.as_i64() };
     let (Some(before), Some(after)) = (number(before), number(after)) else {
-        return vec![format!("not a number: {after}")];
+        return vec![Wrong::new(Rule::Foreign, None, format_args!("not a number: {after}"))];
     };
     let (mut found, mut seen, mut acked, mut maybe) = (Vec::new(), HashSet::new(), 0_i64, 0_i64);
     for told in calls {
-        let is_write = told.call.kind != Kind::Get;
+        let is_write = told.call.kind.is_write();
         if is_write && told.acked() {
             acked += 1;
         } else if is_write && !told.failed() {
             maybe += 1;
         }
         let Some(value) = told.value() else { continue };
+        let id = told.call.id;
+        let mut lost = |text: String| found.push(Wrong::new(Rule::Lost, None, text));
         if is_write && !seen.insert(value) {
-            found.push(format!("call {} was answered {value}, as another was: applied once for two", told.call.id));
+            lost(format!("call {id} was answered {value}, as another was: applied once for two"));
         }
-        if value < told.floor + i64::from(is_write) || value < before {
-            let (id, floor) = (told.call.id, told.floor.max(before));
-            found.push(format!("call {id} was answered {value} after {floor} had been answered: stale"));
+        let may_be_stale = !is_write && told.called_ns() < stale_until_ns;
+        let floor = if may_be_stale { told.floor } else { told.floor.max(before) };
+        if value < floor + i64::from(is_write) {
+            lost(format!("call {id} was answered {value} after {floor} had been answered: stale"));
         }
         if value > after {
-            found.push(format!("call {} was answered {value}, and {after} is stored: LOST", told.call.id));
+            lost(format!("call {id} was answered {value}, and {after} is stored"));
         }
     }
     if after < before + acked {
-        found.push(format!("{before} + {acked} acknowledged, and {after} is stored: LOST"));
+        let text = format!("{before} + {acked} acknowledged, and {after} is stored");
+        found.push(Wrong::new(Rule::Lost, None, text));
     }
     if after > before + acked + maybe {
-        found.push(format!("{before} + {acked} acknowledged + {maybe} unknown, and {after} is stored: applied twice"));
+        let text = format!("{before} + {acked} acknowledged + {maybe} unknown, and {after} is stored: applied twice");
+        found.push(Wrong::new(Rule::Twice, None, text));
     }
     found
 }
 
-fn check_list(before: &Value, calls: &[&Told], after: &Value) -> Vec<String> {
+fn check_list(before: &Value, calls: &[&Told], after: &Value) -> Vec<Wrong> {
     let numbers = |value: &Value| match value {
         Value::Null => Some(Vec::new()),
         Value::Array(items) => items.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>(),
         _ => None,
     };
     let (Some(before), Some(after)) = (numbers(before), numbers(after)) else {
-        return vec![format!("not a list of numbers: {after}")];
+        return vec![Wrong::new(Rule::Foreign, None, format_args!("not a list of numbers: {after}"))];
     };
     let Some(added) = after.strip_prefix(before.as_slice()) else {
-        return vec![format!("the {} entries that were there are not any more: LOST", before.len())];
+        let text = format!("the {} entries that were there are not any more", before.len());
+        return vec![Wrong::new(Rule::Lost, None, text)];
     };
-    let by_id: HashMap<u64, &Told> = calls.iter().map(|told| (told.call.id, *told)).collect();
+    let appends = || calls.iter().filter(|told| told.call.kind.is_write());
+    let by_id: HashMap<u64, &Told> = appends().map(|told| (told.call.id, *told)).collect();
     let (mut found, mut entries, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for id in added {
+        let mut wrong = |rule, text| found.push(Wrong::new(rule, Some(*id), format_args!("entry {id}: {text}")));
         match by_id.get(id) {
-            None => found.push(format!("entry {id}: nobody appended it")),
-            Some(told) if told.failed() => found.push(format!("entry {id}: its call failed, and it is there")),
-            Some(_) if !seen.insert(*id) => found.push(format!("entry {id}: applied twice")),
+            None => wrong(Rule::Foreign, "nobody appended it"),
+            Some(told) if told.failed() => wrong(Rule::Failed, "its call failed, and it is there"),
+            Some(_) if !seen.insert(*id) => wrong(Rule::Twice, "applied twice"),
             Some(told) => entries.push(*told),
         }
     }
-    let lost = calls.iter().filter(|told| told.acked() && !seen.contains(&told.call.id));
-    found.extend(lost.map(|told| format!("entry {}: acknowledged, and not there: LOST", told.call.id)));
+    let lost = appends().filter(|told| told.acked() && !seen.contains(&told.call.id)).map(|told| told.call.id);
+    let lost = lost.map(|id| Wrong::new(Rule::Lost, Some(id), format_args!("entry {id}: acknowledged, and not there")));
+    found.extend(lost);
     found.extend(check_order(&entries));
+    found.extend(check_reads(&after, calls));
+    found
+}
+
+/// Reads show entries that are there, and no fewer than had been answered or shown before; what was called after them comes behind.
+fn check_reads(after: &[u64], calls: &[&Told]) -> Vec<Wrong> {
+    // 0: the list was empty. From then on entries are counted from 1.
+    let places: HashMap<u64, usize> = std::iter::once(0).chain(after.iter().copied()).zip(0..).collect();
+    let is_write = |told: &Told| told.call.kind.is_write();
+    let shown = |told: &Told| if is_write(told) { Some(told.call.id) } else { told.value()?.try_into().ok() };
+    let (mut found, mut placed) = (Vec::new(), Vec::new());
+    for told in calls.iter().filter(|told| told.acked() || is_write(told)) {
+        let id = told.call.id;
+        match shown(told).and_then(|shown| places.get(&shown)) {
+            Some(place) => placed.push((told, *place)),
+            None if is_write(told) => {}
+            None => {
+                found.push(Wrong::new(
+                    Rule::Lost,
+                    None,
+                    format_args!("call {id} was shown an entry that is not there"),
+                ));
+            }
+        }
+    }
+    let mut ends: Vec<(usize, bool, usize)> =
+        placed.iter().map(|(told, place)| (told.done_at(), is_write(told), *place)).collect();
+    ends.sort_unstable();
+    placed.sort_unstable_by_key(|(told, _)| told.called);
+    // The last entry that was answered or shown, and that was shown, before the call at hand.
+    let (mut ended, mut last_known, mut last_shown) = (ends.into_iter().peekable(), 0, 0);
+    for (told, place) in placed {
+        while let Some((_, is_write, place)) = ended.next_if(|(end, ..)| *end < told.called) {
+            last_known = place.max(last_known);
+            last_shown = if is_write { last_shown } else { place.max(last_shown) };
+        }
+        let id = told.call.id;
+        // Of appends among themselves `check_order` tells.
+        if is_write(told) && place <= last_shown {
+            let text = format!("entry {id}: stands before what was shown earlier");
+            found.push(Wrong::new(Rule::Order, Some(id), text));
+        } else if !is_write(told) && place < last_known {
+            let text = format!("call {id} was shown entry {place} as the last, after entry {last_known}: stale");
+            found.push(Wrong::new(Rule::Lost, None, text));
+        }
+    }
     found
 }
 
 /// No entry stands before one that must precede it.
-fn check_order(entries: &[&Told]) -> Vec<String> {
+fn check_order(entries: &[&Told]) -> Vec<Wrong> {
     let mut found = Vec::new();
     // From the end: the earliest answer, and the first call of each VM, among those that stand behind.
     let (mut first_done, mut first_called) = (usize::MAX, HashMap::new());
     for told in entries.iter().rev() {
-        let caller = caller_of(told.call.id);
+        let (id, caller) = (told.call.id, caller_of(told.call.id));
         let behind = first_called.entry(caller).or_insert(usize::MAX);
         if first_done < told.called || (is_script(caller) && *behind < told.called) {
-            found.push(format!("entry {}: stands before one that came earlier", told.call.id));
+            let text = format!("entry {id}: stands before one that came earlier");
+            found.push(Wrong::new(Rule::Order, Some(id), text));
         }
         *behind = told.called.min(*behind);
         first_done = told.done_at().min(first_done);
@@ -309,25 +228,21 @@ fn check_order(entries: &[&Told]) -> Vec<String> {
     found
 }
 
-fn check_set(before: &Value, calls: &[&Told], after: &Value) -> Vec<String> {
-    if after == before {
-        let lost = calls.iter().find(|told| told.acked());
-        return lost
-            .map(|told| format!("call {}: acknowledged, and the key is as before: LOST", told.call.id))
-            .into_iter()
-            .collect();
-    }
-    let Some(stored) = calls.iter().find(|told| after.as_u64() == Some(told.call.id)) else {
-        return vec![format!("{after}: nobody wrote it in this round")];
+fn check_value(before: &Value, calls: &[&Told], after: &Value) -> Vec<Wrong> {
+    let number = |value: &Value| if value.is_null() { Some(0) } else { value.as_u64() };
+    let (Some(before), Some(after)) = (number(before), number(after)) else {
+        return vec![Wrong::new(Rule::Foreign, None, format_args!("not a number: {after}"))];
     };
-    if stored.failed() {
-        return vec![format!("call {}: failed, and its value is stored", stored.call.id)];
+    let mut found = registers::check(before, calls, after);
+    let Some(stored) = calls.iter().find(|told| told.call.id == after) else { return found };
+    let is_later = |told: &&&Told| told.call.kind.is_write() && told.acked() && stored.precedes(told);
+    // What time alone shows was found already.
+    if let Some(later) = calls.iter().find(is_later).filter(|_| found.is_empty()) {
+        let (id, stored) = (later.call.id, stored.call.id);
+        let text = format!("call {id}: acknowledged, of the same VM after {stored}, and {stored} is stored");
+        found.push(Wrong::new(Rule::Lost, Some(id), text));
     }
-    let later = calls.iter().find(|told| told.acked() && stored.precedes(told));
-    let text = |told: &&&Told| {
-        format!("call {}: acknowledged after {} was done, and {after} is stored: LOST", told.call.id, stored.call.id)
-    };
-    later.iter().map(text).collect()
+    found
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::calls::IN_FLIGHT_MIN;
-use super::check::{self, Counts, History, State};
+use super::check::{self, Rule, State, Wrong};
+use super::history::{Counts, History};
 use super::process::{Event, Process};
 use super::target::Target;
 use super::{ChaosOptions, keep_evidence, tell_complaints, told};
@@ -150,7 +151,7 @@ impl Harness<'_> {
         let (open, after) = self.target.look(close).context("after the kill")?;
         let mut found = check::check(&self.state, &kill.history, &after);
         if open > OPEN_MAX {
-            found.push(format!("the store took {open:?} to open"));
+            found.push(Wrong::new(Rule::Late, None, format_args!("the store took {open:?} to open")));
         }
         let counts = kill.history.counts();
         self.add(kill, counts, open, found.len());
@@ -165,7 +166,7 @@ impl Harness<'_> {
         );
         tell_complaints(&found);
         if !found.is_empty() && self.options.mutant.is_none() {
-            keep_evidence(&kill.journal, [&self.state, &after])?;
+            keep_evidence(std::slice::from_ref(&kill.journal), [&self.state, &after])?;
         }
         self.state = after;
         if let Some(text) = kill.history.first_failure() {

@@ -1,82 +1,80 @@
-//! A store that answers too early, to see that the harness notices.
+//! Faults that victims or their database are given, to see that the harness notices.
 //!
-//! Owns: a backend that says `Committed` at once and commits the batch some batches later; until then it reads its own
-//! queue, so that nothing shows while the process lives and gives no lease back. Does not own: anything that ships.
+//! Owns: which there are, where each is made, and by what it shows. Does not own: the backends that make those of a victim
+//! (`early_answers`, `unsettled`), the SQL of the others (`servers::broken_sql`). Nothing of it ships.
+//!
+//! Names are those of the protocol's mutants (`clawstore_core::mutant`), and `ack-before-commit`.
 
-use std::collections::VecDeque;
-use std::fmt;
+mod early_answers;
+mod unsettled;
+
 use std::sync::Arc;
 
-use clawstore_core::backend::{
-    Backend, BackendError, BackendFuture, Batch, CommitBatches, HoldLeases, ReadEntries, RowOutcome,
-};
-use clawstore_core::{Entry, EntryKey};
-use tokio::sync::Mutex;
+use clawstore_core::backend::Backend;
 
-/// Batches that are answered and not committed. A few milliseconds of load: what a missing sync would lose.
-const BEHIND: usize = 8;
+use super::Fault;
+use early_answers::EarlyAnswers;
+use unsettled::{Trouble, Unsettled};
 
-pub(crate) struct AckBeforeCommit {
-    inner: Arc<dyn Backend>,
-    queue: Mutex<VecDeque<Arc<Batch>>>,
+/// Faults that a victim can be given, to see that they are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mutant {
+    /// Answers before the batch is committed.
+    AckBeforeCommit,
+    /// Neither the fence nor the revision of a row is compared.
+    #[value(alias = "unfenced")]
+    NoChecks,
+    /// The lane's record says only that the batch committed, not what became of each row.
+    BatchDoneOnly,
+    /// The lanes of an incarnation go when it is declared dead; one that is gone counts as not applied.
+    LanesGoWithTheDead,
+    /// An unknown outcome is settled by reading.
+    UnknownByReading,
+    /// Calls of a batch with an unknown outcome run again at once.
+    RerunBeforeSettling,
+    /// Calls of a batch with an unknown outcome are reported as failed.
+    SentIsFailed,
+    /// Reads past the cache show what is on its way.
+    SpeculativeReads,
+    /// The standby that takes over was not waited for.
+    AsyncStandby,
 }
 
-impl AckBeforeCommit {
-    pub(crate) fn new(inner: Arc<dyn Backend>) -> Self {
-        Self { inner, queue: Mutex::default() }
+impl Mutant {
+    /// Can a single process on any store have it?
+    pub(super) fn is_for_one(self) -> bool {
+        self == Self::AckBeforeCommit
     }
 
-    async fn commit(&self, batch: Arc<Batch>) -> Result<Vec<RowOutcome>, BackendError> {
-        let answer = vec![RowOutcome::Committed; batch.rows.len()];
-        let mut queue = self.queue.lock().await;
-        queue.push_back(batch);
-        if queue.len() > BEHIND
-            && let Some(due) = queue.pop_front()
-        {
-            self.inner.commit_batch(due).await?;
+    /// Is some of it in the victim, and not only in the database?
+    pub(super) fn is_in_victim(self) -> bool {
+        !matches!(self, Self::NoChecks | Self::BatchDoneOnly | Self::AsyncStandby)
+    }
+
+    /// What must happen so that it shows.
+    pub(super) fn shown_by(self) -> &'static [Fault] {
+        match self {
+            Self::AckBeforeCommit | Self::SpeculativeReads => &[Fault::Process],
+            Self::NoChecks => &[Fault::Connection, Fault::Freeze],
+            Self::UnknownByReading | Self::RerunBeforeSettling | Self::SentIsFailed => &[Fault::Connection],
+            // A row must be fenced, and the answer that says so be lost.
+            Self::BatchDoneOnly => &[Fault::Connection, Fault::Hole],
+            Self::LanesGoWithTheDead => &[Fault::Freeze],
+            Self::AsyncStandby => &[Fault::Promotion],
         }
-        Ok(answer)
-    }
-
-    async fn read(&self, keys: Vec<EntryKey>) -> Result<Vec<Entry>, BackendError> {
-        let queue = self.queue.lock().await;
-        let mut entries = self.inner.read_entries(keys.clone()).await?;
-        for (key, entry) in keys.iter().zip(&mut entries) {
-            let newest = queue.iter().rev().flat_map(|batch| &batch.rows).find(|row| row.key == *key);
-            if let Some(row) = newest {
-                *entry = (*row.entry).clone();
-            }
-        }
-        Ok(entries)
     }
 }
 
-impl ReadEntries for AckBeforeCommit {
-    fn read_entries(&self, keys: Vec<EntryKey>) -> BackendFuture<'_, Vec<Entry>> {
-        Box::pin(self.read(keys))
-    }
-}
-
-impl CommitBatches for AckBeforeCommit {
-    fn lanes(&self) -> u16 {
-        self.inner.lanes()
-    }
-
-    fn commit_batch(&self, batch: Arc<Batch>) -> BackendFuture<'_, Vec<RowOutcome>> {
-        Box::pin(self.commit(batch))
-    }
-}
-
-clawstore_testkit::delegate! { ScanEntries, ExpireHistory, ManageGames for AckBeforeCommit, via inner }
-
-impl Backend for AckBeforeCommit {
-    fn leases(&self) -> Option<&dyn HoldLeases> {
-        self.inner.leases()
-    }
-}
-
-impl fmt::Debug for AckBeforeCommit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AckBeforeCommit").field("inner", &self.inner).finish_non_exhaustive()
-    }
+/// The backend of a victim with this fault.
+pub(super) fn break_backend(mutant: Mutant, honest: Arc<dyn Backend>) -> Arc<dyn Backend> {
+    let trouble = match mutant {
+        Mutant::AckBeforeCommit => return Arc::new(EarlyAnswers::new(honest)),
+        Mutant::NoChecks | Mutant::BatchDoneOnly | Mutant::AsyncStandby => return honest,
+        Mutant::LanesGoWithTheDead => Trouble::OverIsNotApplied,
+        Mutant::UnknownByReading => Trouble::Read,
+        Mutant::RerunBeforeSettling => Trouble::Rerun,
+        Mutant::SentIsFailed => Trouble::Fail,
+        Mutant::SpeculativeReads => Trouble::ShowEarly,
+    };
+    Arc::new(Unsettled::new(honest, trouble))
 }

@@ -43,6 +43,8 @@ struct Record {
     lines: Vec<u8>,
     in_flight: usize,
     answered: u64,
+    /// The number in the last `idle`.
+    losses: u64,
 }
 
 /// A running process.
@@ -72,6 +74,11 @@ impl Process {
     /// Calls that were made and not answered, as far as was told.
     pub(crate) fn in_flight(&self) -> usize {
         lock(&self.record).in_flight
+    }
+
+    /// How often it had found, when it was last idle, that the database has lost what was acknowledged.
+    pub(crate) fn losses(&self) -> u64 {
+        lock(&self.record).losses
     }
 
     /// Gives the process a line to read.
@@ -131,6 +138,11 @@ impl Process {
         }
     }
 
+    /// kill -9, and nothing else yet: [`Process::kill`] has what it had written.
+    pub(crate) fn kill_now(&mut self) -> Result<()> {
+        self.child.kill().context("cannot kill the process")
+    }
+
     /// kill -9, and everything that had been written by then and not taken.
     pub(crate) fn kill(mut self) -> Result<Vec<u8>> {
         self.child.kill().context("cannot kill the process")?;
@@ -173,10 +185,16 @@ fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn next_digit(number: u64, digit: u8) -> u64 {
+    number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+}
+
 /// Keeps what comes, to the end. Nothing is looked at but the first letter of a line, so that the victim never waits.
 fn keep(mut from: ChildStdout, record: &Mutex<Record>, told: &Sender<Event>) {
     let mut chunk = vec![0; 1 << 16];
     let (mut at_line_start, mut answered_before, mut busy) = (true, 0, false);
+    // The number behind `idle`, while it is read.
+    let mut losses = None;
     // An error is the end too: what was read so far counts.
     while let Ok(count @ 1..) = from.read(&mut chunk) {
         let mut record = lock(record);
@@ -191,9 +209,13 @@ fn keep(mut from: ChildStdout, record: &Mutex<Record>, told: &Sender<Event>) {
                 }
                 b'o' if at_line_start => drop(told.send(Event::Open)),
                 b'e' if at_line_start => drop(told.send(Event::End)),
-                b'i' if at_line_start => {
-                    (busy, answered_before) = (false, record.answered);
-                    let _ = told.send(Event::Idle);
+                b'i' if at_line_start => losses = Some(0),
+                b'0'..=b'9' => losses = losses.map(|losses| next_digit(losses, byte)),
+                b'\n' => {
+                    if let Some(losses) = losses.take() {
+                        (busy, answered_before, record.losses) = (false, record.answered, losses);
+                        let _ = told.send(Event::Idle);
+                    }
                 }
                 _ => {}
             }

@@ -18,6 +18,9 @@ use crate::vm::{LocalResult, Vm};
 /// Only bounds a wait that ends with the next answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The class that says that a read must not come from a cache.
+const GET_OPTIONS: &str = "DataStoreGetOptions";
+
 /// Runs the coroutines of one VM, a round for each caller that comes, and tells when a round's last call is answered.
 pub(crate) fn run(
     game: &Game,
@@ -29,6 +32,8 @@ pub(crate) fn run(
     let current = Rc::new(RefCell::new(None));
     let load = load_service(vm.runtime.lua(), journal, &current)?;
     vm.runtime.add_service("Load", Value::Table(load.clone()))?;
+    let options = vm.bindings.class(GET_OPTIONS).ok_or("the bindings have no options of GetAsync")?;
+    vm.runtime.add_class(GET_OPTIONS, options)?;
     vm.runtime.run_script("callers", include_str!("callers.luau"))?;
     for caller in callers {
         *current.borrow_mut() = Some(caller);
@@ -70,10 +75,12 @@ fn answer_of(kind: Option<Kind>, ok: bool, result: &Value) -> Answer {
     match kind {
         // A transform that failed gives nil, and nothing was written.
         Some(Kind::Bump | Kind::Append) if result.is_nil() => Answer::Fail("the transform failed".into()),
-        Some(Kind::Increment | Kind::Bump | Kind::Get) => match result.as_i64().or_else(|| whole(result)) {
-            Some(value) => Answer::Ok(value),
-            None => Answer::Fail(format!("not a whole number: {}", text())),
-        },
+        Some(Kind::Increment | Kind::Bump | Kind::Get | Kind::Read | Kind::Last) => {
+            match result.as_i64().or_else(|| whole(result)) {
+                Some(value) => Answer::Ok(value),
+                None => Answer::Fail(format!("not a whole number: {}", text())),
+            }
+        }
         _ => Answer::Ok(0),
     }
 }

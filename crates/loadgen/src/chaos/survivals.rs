@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clawstore_core::limits::CALL_DEADLINE;
 
 use super::calls::{IN_FLIGHT_MIN, WARM};
-use super::check::{self, Counts, History, State};
+use super::check::{self, State};
+use super::history::{Counts, History};
 use super::process::{Event, Process};
 use super::target::Server;
 use super::{keep_evidence, tell_complaints, told};
@@ -67,11 +68,11 @@ struct Met {
 /// Runs the rounds and prints a line for each.
 pub(super) fn run(rounds: u64, seed: u64, blow: Blow) -> Result<()> {
     let server = Server::start()?;
-    let proxy = Proxy::start(server.cluster.port(), COMMIT)?;
+    let proxy = Proxy::start(server.cluster().port(), COMMIT)?;
     println!("chaos: {rounds} rounds of {blow:?}, seed {seed}, {}", server.url());
     // A server that is away refuses; the proxy before it would accept.
-    let port = if blow == Blow::Connection { proxy.port() } else { server.cluster.port() };
-    let url = server.url().replace(&format!(":{}/", server.cluster.port()), &format!(":{port}/"));
+    let port = if blow == Blow::Connection { proxy.port() } else { server.cluster().port() };
+    let url = server.url().replace(&format!(":{}/", server.cluster().port()), &format!(":{port}/"));
     let arguments: [OsString; 7] =
         ["victim", "--db", &url, "--seed", &seed.to_string(), "--round", "1"].map(OsString::from);
     let victim = Process::start(&arguments)?;
@@ -111,9 +112,9 @@ impl Harness {
         let (busy, down) = (self.some(BUSY_MAX)?, self.some(DOWN_MAX)?);
         self.victim.let_run(busy)?;
         let in_flight = self.victim.in_flight();
-        self.server.cluster.kill()?;
+        self.server.cluster_mut().kill()?;
         self.victim.let_run(down)?;
-        self.server.cluster.restart()?;
+        self.server.cluster_mut().restart()?;
         Ok(Met { in_flight, back: self.victim.wait_for_answers(WARM, ANSWER_MAX)? })
     }
 
@@ -155,7 +156,7 @@ impl Harness {
         );
         tell_complaints(&found);
         if !found.is_empty() {
-            keep_evidence(&journal, [&self.state, &after])?;
+            keep_evidence(&[journal], [&self.state, &after])?;
         }
         if let Some(text) = history.first_failure() {
             println!("    a call failed: {text}");

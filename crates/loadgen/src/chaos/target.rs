@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use clawstore_testkit::postgres::Cluster;
+use clawstore_testkit::postgres::{Cluster, Pair, Replication};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
@@ -99,29 +99,75 @@ fn look_into(db: &Path, close: bool) -> Result<(Duration, State)> {
     Ok((Duration::from_micros(micros.parse()?), state))
 }
 
-/// A Postgres server with stock settings, and a database for the victims.
+/// A Postgres server with stock settings, perhaps with a standby, and a database for the victims.
 #[derive(Debug)]
 pub(crate) struct Server {
     runtime: Runtime,
     /// Dropped with the server: nobody asks it to drop its database.
-    pub(crate) cluster: Cluster,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Alone(Cluster),
+    WithStandby(Pair),
 }
 
 impl Server {
     pub(crate) fn start() -> Result<Self> {
+        Self::at(Place::Alone(Cluster::start().context("a Postgres server")?))
+    }
+
+    pub(crate) fn start_with_standby(replication: Replication) -> Result<Self> {
+        Self::at(Place::WithStandby(Pair::start(replication).context("a Postgres server with a standby")?))
+    }
+
+    fn at(place: Place) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, cluster: Cluster::start().context("a Postgres server")? })
+        Ok(Self { runtime, place })
+    }
+
+    /// The one that takes writes.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        match &self.place {
+            Place::Alone(cluster) => cluster,
+            Place::WithStandby(pair) => pair.primary(),
+        }
+    }
+
+    pub(crate) fn cluster_mut(&mut self) -> &mut Cluster {
+        match &mut self.place {
+            Place::Alone(cluster) => cluster,
+            Place::WithStandby(pair) => pair.primary_mut(),
+        }
+    }
+
+    pub(crate) fn pair(&mut self) -> Result<&mut Pair> {
+        match &mut self.place {
+            Place::Alone(_) => bail!("this server has no standby"),
+            Place::WithStandby(pair) => Ok(pair),
+        }
     }
 
     pub(crate) fn url(&self) -> String {
-        self.cluster.url()
+        self.cluster().url()
     }
 
     /// Waits until nobody else is connected: what a killed process had sent may still be running.
     pub(crate) fn wait_until_alone(&self) -> Result<()> {
+        self.wait_until_gone(None)
+    }
+
+    /// Waits until nobody is connected any more under these names; `None`: nobody at all.
+    pub(crate) fn wait_until_gone(&self, names: Option<&[String]>) -> Result<()> {
+        let others = format!("{OTHERS} AND ($1::text[] IS NULL OR application_name = ANY ($1))");
         self.runtime.block_on(async {
             let (mut connection, start) = (PgConnection::connect(&self.url()).await?, Instant::now());
-            while sqlx::query_scalar::<_, i64>(OTHERS).fetch_one(&mut connection).await? > 0 {
+            let mut count = async || {
+                let count = sqlx::query_scalar::<_, i64>(AssertSqlSafe(others.clone())).bind(names);
+                count.fetch_one(&mut connection).await
+            };
+            while count().await? > 0 {
                 if start.elapsed() > CONNECTIONS_MAX {
                     bail!("connections of a killed process have not ended within {CONNECTIONS_MAX:?}");
                 }
@@ -133,9 +179,22 @@ impl Server {
 
     /// Everything that victims have stored.
     pub(crate) fn look(&self) -> Result<State> {
+        self.look_at(None)
+    }
+
+    /// The same without lists, but for those of this epoch.
+    pub(crate) fn look_at_epoch(&self, epoch: u64) -> Result<State> {
+        self.look_at(Some(format!("list_{epoch}_")))
+    }
+
+    fn look_at(&self, lists: Option<String>) -> Result<State> {
         let rows = self.ask(async |connection| {
-            let all = format!("SELECT entry.key, entry.value {FROM} AND entry.value IS NOT NULL");
-            sqlx::query_as::<_, (String, String)>(AssertSqlSafe(all)).bind(STORE).fetch_all(connection).await
+            let all = format!(
+                "SELECT entry.key, entry.value {FROM} AND entry.value IS NOT NULL
+                 AND ($2::text IS NULL OR NOT starts_with(entry.key, 'list_') OR starts_with(entry.key, $2))"
+            );
+            let all = sqlx::query_as::<_, (String, String)>(AssertSqlSafe(all));
+            all.bind(STORE).bind(lists).fetch_all(connection).await
         })?;
         rows.into_iter().map(|(key, json)| Ok((key, serde_json::from_str(&json)?))).collect()
     }
@@ -170,8 +229,23 @@ impl Server {
     }
 
     /// Runs statements as an operator would.
-    pub(crate) fn execute(&self, sql: &'static str) -> Result<()> {
+    pub(crate) fn execute(&self, sql: impl Into<String>) -> Result<()> {
+        let sql = AssertSqlSafe(sql.into());
         self.ask(async |connection| sqlx::raw_sql(sql).execute(connection).await.map(drop))
+    }
+
+    /// The next multixact to be given out.
+    pub(crate) fn multixacts(&self) -> Result<i64> {
+        self.execute("CHECKPOINT")?;
+        const NEXT: &str = "SELECT next_multixact_id::text::bigint FROM pg_control_checkpoint()";
+        self.ask(async |connection| sqlx::query_scalar(NEXT).fetch_one(connection).await)
+    }
+
+    /// The texts of the functions that commit batches.
+    pub(crate) fn commit_functions(&self) -> Result<Vec<String>> {
+        const ALL: &str = "SELECT pg_get_functiondef(pg_proc.oid) FROM pg_proc
+            WHERE pronamespace = 'clawstore'::regnamespace AND starts_with(proname, 'commit_batch_v')";
+        self.ask(async |connection| sqlx::query_scalar(ALL).fetch_all(connection).await)
     }
 
     /// The most connections of others that were seen while this lasted.

@@ -1,8 +1,10 @@
 //! The process that is killed, or that outlives what is done to its database.
 //!
 //! Owns: opening the store, saying `open`, and rounds of callers: tasks here, scripts in `scripts`. A round ends when the
-//! harness says `pause` and every call is answered and settled; then it says `idle`, and waits for `go <round>`. Does not
-//! own: which calls they make (`calls`), its end.
+//! harness says `pause` and every call is answered and settled; then it says `idle`, with how often the database was found to
+//! have lost what was acknowledged, and waits for `go <round>`. One of several servers is told `go <number> <epoch>`, its first
+//! round too, and `sweep <number> <epoch> <turn>`: write each key of your share once. Does not own: which calls they make (`calls`,
+//! `mix`), its end.
 
 use std::io::{self, BufRead};
 use std::sync::Arc;
@@ -16,16 +18,23 @@ use clawstore::{Clawstore, DataStore, Database, Game, GameId, Outcome, StoreErro
 use clawstore_core::backend::Backend;
 use clawstore_postgres::{PgBackend, PgSettings};
 use clawstore_sqlite::{SqliteBackend, SqliteOptions};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::calls::{Answer, Call, Caller, Journal, Kind, Load, TASKS, VMS};
-use super::mutant::AckBeforeCommit;
+use super::calls::{Answer, Call, Caller, Journal, Kind, Load, TASKS, VMS, caller_of};
+use super::mix::Mix;
+use super::mutant;
 use super::scripts;
 use crate::unlimited;
 
 /// The game and the store that all calls are about.
 pub(crate) const GAME: GameId = GameId::Number(1);
 pub(crate) const STORE: &str = "Chaos";
+
+/// Number of the caller that sweeps: beyond scripts and tasks.
+const SWEEPER: u64 = 0xffe;
+/// Its calls at a time.
+const SWEEPS_AT_ONCE: usize = 128;
 
 /// So little that most cold keys have left memory before they are called again.
 const CACHE_BYTES: usize = 2 * 1024 * 1024;
@@ -41,12 +50,45 @@ pub struct VictimOptions {
     /// Seed of the run.
     #[arg(long)]
     pub seed: u64,
-    /// Number of its first round: calls of different rounds are told apart by it.
+    /// Number of its first round: calls of different rounds are told apart by it. None: it waits for `go`.
     #[arg(long)]
-    pub round: u64,
+    pub round: Option<u64>,
     /// A fault to build in.
     #[arg(long)]
     pub mutant: Option<super::Mutant>,
+    /// It is one of several servers, with this share of the load.
+    #[command(flatten)]
+    pub(crate) mix: Mix,
+}
+
+/// What the harness asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// A round, by its number alone.
+    Round(u64),
+    /// Calls of one of several servers.
+    Go { number: u64, epoch: u64 },
+    /// One write of each key.
+    Sweep { number: u64, epoch: u64, turn: u64 },
+}
+
+impl Order {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let word = words.next()?;
+        let numbers: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
+        match (word, &numbers[..]) {
+            ("go", &[number]) => Some(Self::Round(number)),
+            ("go", &[number, epoch]) => Some(Self::Go { number, epoch }),
+            ("sweep", &[number, epoch, turn]) => Some(Self::Sweep { number, epoch, turn }),
+            _ => None,
+        }
+    }
+}
+
+/// Is the call of this number one of a sweep?
+pub(crate) fn is_sweep(id: u64) -> bool {
+    caller_of(id) & 0xfff == SWEEPER
 }
 
 /// Opens the store and calls it until the process is killed, or its input ends while it is paused.
@@ -60,30 +102,52 @@ pub fn run(options: &VictimOptions) -> Result<()> {
     let game = store.game(GAME)?;
     journal.line("open\n");
     let paused = Arc::new(AtomicBool::new(false));
-    let rounds = listen(options.round, &paused)?;
+    let orders = listen(options.round, &paused)?;
     let scripts = start_scripts(&game, &journal)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    for round in rounds {
-        let load = Load::new(options.seed, round, &paused);
-        for (number, (callers, _)) in (0..).zip(&scripts) {
-            callers.send(Caller::new(&load, number)).context("a VM has ended")?;
-        }
-        runtime.block_on(call_until_paused(&game, &journal, &load))?;
-        for (_, idle) in &scripts {
-            idle.recv().context("a VM has ended")?;
+    for order in orders {
+        match order {
+            Order::Round(round) => {
+                let load = Load::new(options.seed, round, &paused);
+                call(&game, &journal, &load, &scripts, &runtime)?;
+            }
+            Order::Go { number, epoch } => {
+                let load = Load::of(options.seed, number, epoch, Some(options.mix), &paused);
+                call(&game, &journal, &load, &scripts, &runtime)?;
+            }
+            Order::Sweep { number, epoch, turn } => {
+                let load = Load::of(options.seed, number, epoch, Some(options.mix), &paused);
+                runtime.block_on(sweep(&game, &journal, &load, options.mix.sweep(turn).collect()))?;
+            }
         }
         while store.pending_bytes() > 0 {
             thread::sleep(LOOK);
         }
-        journal.line("idle\n");
+        journal.line(&format!("idle {}\n", store.history_losses()));
+    }
+    Ok(())
+}
+
+/// A round of calls, by tasks and scripts, until it is paused and every call is answered.
+fn call(
+    game: &Game,
+    journal: &Arc<Journal>,
+    load: &Arc<Load>,
+    scripts: &[(Sender<Caller>, Receiver<()>)],
+    runtime: &Runtime,
+) -> Result<()> {
+    for (number, (callers, _)) in (0..).zip(scripts) {
+        callers.send(Caller::new(load, number)).context("a VM has ended")?;
+    }
+    runtime.block_on(call_until_paused(game, journal, load))?;
+    for (_, idle) in scripts {
+        idle.recv().context("a VM has ended")?;
     }
     Ok(())
 }
 
 fn database(options: &VictimOptions) -> Result<Database> {
-    if options.mutant.is_none() {
-        return Ok(Database::parse(&options.db)?);
-    }
+    let Some(mutant) = options.mutant else { return Ok(Database::parse(&options.db)?) };
     let honest: Arc<dyn Backend> = if options.db.contains("://") {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let opened = PgBackend::open(options.db.parse()?, PgSettings::default());
@@ -94,24 +158,26 @@ fn database(options: &VictimOptions) -> Result<Database> {
     } else {
         Arc::new(SqliteBackend::open(options.db.as_ref(), &SqliteOptions::default())?)
     };
-    Ok(Database::Custom(Arc::new(AckBeforeCommit::new(honest))))
+    Ok(Database::Custom(mutant::break_backend(mutant, honest)))
 }
 
-/// Hears `pause`, which takes effect at once, and `go <round>`. The first round goes by itself.
-fn listen(first: u64, paused: &Arc<AtomicBool>) -> Result<Receiver<u64>> {
-    let (go, rounds) = channel();
-    go.send(first)?;
+/// Hears `pause`, which takes effect at once, and orders. A first round goes by itself.
+fn listen(first: Option<u64>, paused: &Arc<AtomicBool>) -> Result<Receiver<Order>> {
+    let (tell, orders) = channel();
+    if let Some(round) = first {
+        tell.send(Order::Round(round))?;
+    }
     let paused = Arc::clone(paused);
     thread::Builder::new().name("commands".into()).spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
-            let round = line.strip_prefix("go ").and_then(|round| round.parse().ok());
-            paused.store(round.is_none(), Ordering::Release);
-            if round.is_some_and(|round| go.send(round).is_err()) {
+            let order = Order::parse(&line);
+            paused.store(order.is_none(), Ordering::Release);
+            if order.is_some_and(|order| tell.send(order).is_err()) {
                 return;
             }
         }
     })?;
-    Ok(rounds)
+    Ok(orders)
 }
 
 /// For each VM: where its callers go, and where it tells that a round's last call is answered.
@@ -140,9 +206,7 @@ async fn call_until_paused(game: &Game, journal: &Arc<Journal>, load: &Arc<Load>
         let (store, journal, mut caller) = (store.clone(), Arc::clone(journal), Caller::new(load, number));
         tasks.spawn(async move {
             while let Some(call) = caller.next() {
-                journal.called(&call);
-                let answer = answer_of(make(&store, &call).await);
-                journal.answered(call.id, &answer);
+                told(&store, &journal, &call).await;
             }
         });
     }
@@ -150,6 +214,30 @@ async fn call_until_paused(game: &Game, journal: &Arc<Journal>, load: &Arc<Load>
         ended?;
     }
     Ok(())
+}
+
+/// Writes these keys once each, many at a time.
+async fn sweep(game: &Game, journal: &Arc<Journal>, load: &Arc<Load>, keys: Vec<u64>) -> Result<()> {
+    let store = game.data_store(STORE)?;
+    let mut caller = Caller::new(load, SWEEPER);
+    let (mut tasks, mut calls) = (JoinSet::new(), keys.into_iter().map(|key| caller.write_of(key)));
+    loop {
+        while tasks.len() < SWEEPS_AT_ONCE
+            && let Some(call) = calls.next()
+        {
+            let (store, journal) = (store.clone(), Arc::clone(journal));
+            tasks.spawn(async move { told(&store, &journal, &call).await });
+        }
+        let Some(ended) = tasks.join_next().await else { return Ok(()) };
+        ended?;
+    }
+}
+
+/// Makes a call, told before it and after it.
+async fn told(store: &DataStore, journal: &Journal, call: &Call) {
+    journal.called(call);
+    let answer = answer_of(make(store, call).await);
+    journal.answered(call.id, &answer);
 }
 
 async fn make(store: &DataStore, call: &Call) -> Result<i64, StoreError> {
@@ -170,6 +258,11 @@ async fn make(store: &DataStore, call: &Call) -> Result<i64, StoreError> {
         }
         Kind::Set => store.set(key, &call.id).await.map(|_| 0),
         Kind::Get => Ok(store.get::<i64>(key).await?.map_or(0, |stored| stored.value)),
+        Kind::Read => Ok(store.get_uncached::<i64>(key).await?.map_or(0, |stored| stored.value)),
+        Kind::Last => {
+            let stored = store.get_uncached::<Vec<i64>>(key).await?;
+            Ok(stored.and_then(|stored| stored.value.last().copied()).unwrap_or(0))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One connection through the proxy.
 //!
-//! Owns: passing messages on in both directions, knowing a commit when it comes, and ending the connection at the armed
-//! point of it. Does not own: when a cut is armed (`proxy`).
+//! Owns: passing messages on in both directions as the line allows, knowing a commit when it comes, and ending the connection
+//! at the armed point of it. Does not own: when a cut is armed, what the line is like (`proxy`).
 
 use std::collections::HashSet;
 use std::io;
@@ -10,9 +10,11 @@ use std::sync::Arc;
 use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::frames::{Frames, Opening, two_texts};
-use super::{CutPoint, Plan};
+use super::{CutPoint, Line, Plan, Route};
 
 /// Which prepared statements of this connection are commits.
 #[derive(Debug, Default)]
@@ -57,6 +59,9 @@ pub(super) struct Session {
     server: Frames<OwnedReadHalf>,
     to_server: BufWriter<OwnedWriteHalf>,
     plan: Arc<Plan>,
+    route: watch::Receiver<Route>,
+    /// As many as there were when this began.
+    cuts: u64,
     commits: Commits,
     /// Requests for a `ReadyForQuery`; the one after start-up comes unasked.
     asked: u64,
@@ -69,16 +74,19 @@ pub(super) struct Session {
 type Step = io::Result<Option<CutPoint>>;
 
 impl Session {
-    pub(super) fn new(client: TcpStream, server: TcpStream, plan: Arc<Plan>) -> Self {
+    pub(super) fn new(client: TcpStream, server: TcpStream, plan: Arc<Plan>, route: watch::Receiver<Route>) -> Self {
         // Without this a flush waits for the other side's acknowledgement. A failure only makes it slower.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        let cuts = route.borrow().cuts;
         Self {
             client: Frames::untyped(from_client),
             to_client: BufWriter::new(to_client),
             server: Frames::untyped(from_server).typed(),
             to_server: BufWriter::new(to_server),
             plan,
+            route,
+            cuts,
             commits: Commits::default(),
             asked: 1,
             ready: 0,
@@ -93,13 +101,25 @@ impl Session {
         }
         self.client = self.client.typed();
         let cut = loop {
+            let Route { line, cuts, .. } = *self.route.borrow_and_update();
+            if cuts != self.cuts {
+                self.end(true);
+                return Ok(());
+            }
             let step = tokio::select! {
-                message = self.client.next() => match message? {
-                    Some(message) => self.request(&message).await?,
+                changed = self.route.changed() => changed.map(|()| None).map_err(io::Error::other)?,
+                message = self.client.next(), if line != Line::Silent => match message? {
+                    Some(message) => {
+                        self.arrive_late(line, self.client.has_next()).await;
+                        self.request(&message).await?
+                    }
                     None => return self.to_server.flush().await,
                 },
-                message = self.server.next() => match message? {
-                    Some(message) => self.answer(&message).await?,
+                message = self.server.next(), if line != Line::Silent => match message? {
+                    Some(message) => {
+                        self.arrive_late(line, self.server.has_next()).await;
+                        self.answer(&message).await?
+                    }
                     None => return self.to_client.flush().await,
                 },
             };
@@ -107,8 +127,18 @@ impl Session {
                 break cut;
             }
         };
-        self.end(cut);
+        let plan = Arc::clone(&self.plan);
+        self.end(matches!(cut, CutPoint::MidSend | CutPoint::AfterCommit));
+        // Whoever armed it may be gone.
+        let _ = plan.done.send(cut);
         Ok(())
+    }
+
+    /// The last message of those that came in one go waits for all of them.
+    async fn arrive_late(&self, line: Line, has_next: bool) {
+        if let (Line::Slow(delay), false) = (line, has_next) {
+            sleep(delay).await;
+        }
     }
 
     /// Passes the start-up message on. False if the connection is for something else, and that is done.
@@ -168,18 +198,16 @@ impl Session {
         Ok(None)
     }
 
-    /// Both connections end: the client's by a reset in two cases and in order in two; the server's always in order,
-    /// because a reset could take away what the server has not read yet.
-    fn end(self, cut: CutPoint) {
-        let Self { client, to_client, plan, .. } = self;
+    /// Both connections end: the client's by a reset or in order; the server's always in order, because a reset could take away
+    /// what the server has not read yet.
+    fn end(self, by_reset: bool) {
+        let Self { client, to_client, .. } = self;
         let to_client = to_client.into_inner();
-        if matches!(cut, CutPoint::MidSend | CutPoint::AfterCommit) && to_client.as_ref().set_zero_linger().is_ok() {
+        if by_reset && to_client.as_ref().set_zero_linger().is_ok() {
             // Without this its drop would end the stream in order first.
             to_client.forget();
         }
         drop(client);
-        // Whoever armed it may be gone.
-        let _ = plan.done.send(cut);
     }
 }
 

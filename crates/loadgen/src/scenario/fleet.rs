@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::chaos::check::{self, Counts, History, State};
+use crate::chaos::check::{self, State};
+use crate::chaos::history::{Counts, History};
 use crate::chaos::process::{Event, Process};
 use crate::chaos::target::Server;
 use crate::chaos::{keep_evidence, tell_complaints, told};
@@ -97,7 +98,7 @@ impl Fleet {
         tell_complaints(&found);
         ensure!(sum.open == 0, "{} calls have no answer", sum.open);
         if !found.is_empty() {
-            keep_evidence(&journals.concat(), [&State::new(), &after])?;
+            keep_evidence(&journals, [&State::new(), &after])?;
             bail!("{} things are wrong", found.len());
         }
         Ok(sum)

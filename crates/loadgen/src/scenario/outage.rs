@@ -48,10 +48,10 @@ pub(super) fn run(options: &ScenarioOptions) -> Result<()> {
         worker.say("go")?;
     }
     let_run(&workers, BEFORE)?;
-    server.cluster.stop(StopMode::Immediate)?;
+    server.cluster_mut().stop(StopMode::Immediate)?;
     println!("the server is away");
     let_run(&workers, away)?;
-    server.cluster.restart()?;
+    server.cluster_mut().restart()?;
     println!("the server is back after {away:?}");
     let back = Instant::now();
     let mut drained = Vec::new();

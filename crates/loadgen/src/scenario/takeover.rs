@@ -15,7 +15,7 @@ use crate::chaos::process::Event;
 use crate::chaos::target::Server;
 
 const KEYS: u64 = 1_000;
-const WITHIN: Duration = Duration::from_secs(7);
+const WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn run(options: &ScenarioOptions) -> Result<()> {
     let (keys, within) = (options.count.unwrap_or(KEYS), options.seconds.map_or(WITHIN, Duration::from_secs));

@@ -45,7 +45,7 @@ pub(super) fn run(options: &ScenarioOptions) -> Result<()> {
         saves += done as u64;
         (p99, slowest) = (its_p99.max(p99), its_slowest.max(slowest));
     }
-    let log = server.cluster.log()?;
+    let log = server.cluster().log()?;
     let refused = log.lines().filter(|line| REFUSALS.iter().any(|text| line.contains(text))).count();
     println!(
         "{processes} processes, {GAMES} games each, {} s: {saves} saves; the slowest process has p99 {p99:.1} ms, slowest \

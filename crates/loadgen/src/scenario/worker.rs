@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clawstore::{Clawstore, Database};
 
-use super::{outage, takeover, twenty, two_writers};
+use super::{counter, hand_over, outage, takeover, twenty, two_writers};
 use crate::chaos::process::Process;
 use crate::unlimited;
 
@@ -18,6 +18,12 @@ use crate::unlimited;
 pub(crate) enum Task {
     /// Coroutines that increment one key.
     Increment,
+    /// Tasks that increment one counter.
+    Count,
+    /// Coroutines that update one key, 60 times a second.
+    HandOver,
+    /// The same without hints.
+    HandOverUnhinted,
     /// Every key is set once.
     SetAll,
     /// Sets as fast as given, whether they are answered or not, and what that costs.
@@ -45,11 +51,18 @@ pub struct WorkerOptions {
 
 /// Says `open`, works when it is told, says `end`.
 pub(super) fn run(options: &WorkerOptions) -> Result<()> {
-    let store = Clawstore::builder().config(unlimited()).database(Database::parse(&options.db)?).open()?;
+    let config = match options.task {
+        Task::HandOver => unlimited().sharing(false),
+        Task::HandOverUnhinted => unlimited().sharing(false).hints(false),
+        _ => unlimited(),
+    };
+    let store = Clawstore::builder().config(config).database(Database::parse(&options.db)?).open()?;
     println!("open");
     wait_for_line("go")?;
     match options.task {
         Task::Increment => two_writers::work(&store, options),
+        Task::Count => counter::work(&store, options),
+        Task::HandOver | Task::HandOverUnhinted => hand_over::work(&store, options),
         Task::SetAll => takeover::work(&store, options),
         Task::Press => outage::work(&store, options),
         Task::Save => twenty::work(&store, options),

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::history::{Counts, STALE_NS};
 use super::*;
 
 /// Two calls of one VM, two of tasks.
@@ -13,7 +14,7 @@ fn state(entries: &[(&str, Value)]) -> State {
 }
 
 /// `lines` of a journal; `after` of the one key that is checked, which was `before`.
-fn wrong(before: Value, lines: &[String], after: Value) -> Vec<String> {
+fn wrong(before: Value, lines: &[String], after: Value) -> Vec<Wrong> {
     let mut journal = lines.join("\n");
     journal.push('\n');
     let history = History::parse(journal.as_bytes()).unwrap();
@@ -30,13 +31,13 @@ fn acked(id: u64, value: i64) -> String {
 }
 
 #[track_caller]
-fn good(found: &[String]) {
+fn good(found: &[Wrong]) {
     assert!(found.is_empty(), "{found:?}");
 }
 
 #[track_caller]
-fn bad(found: &[String], part: &str) {
-    assert!(found.iter().any(|wrong| wrong.contains(part)), "{found:?}");
+fn bad(found: &[Wrong], part: &str) {
+    assert!(found.iter().any(|wrong| wrong.text.contains(part)), "{found:?}");
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn what_was_not_called_stays() {
 #[test]
 fn a_line_cut_off_by_the_kill_is_left_out() {
     let [a, b] = TASK;
-    let history = History::parse(format!("open\nC {a} set s\nA {a} ok 0\nidle\nC {b} se").as_bytes()).unwrap();
+    let history = History::parse(format!("open\nC {a} set s\nA {a} ok 0\nidle 0\nC {b} se").as_bytes()).unwrap();
     assert_eq!(history.counts(), Counts { acked: 1, ..Counts::default() });
     assert!(History::parse(b"what\n").is_err());
 }
@@ -134,7 +135,7 @@ fn journals_of_two_processes_are_merged_by_time() {
     bad(&check(&State::new(), &stale, &state(&[("c", json!(2))])), "stale");
     let at_once = History::merge(&[late(20), one.into_bytes()]).unwrap();
     let found = check(&State::new(), &at_once, &state(&[("c", json!(2))]));
-    assert!(found.len() == 1 && found[0].contains("once for two"), "{found:?}");
+    assert!(found.len() == 1 && found[0].text.contains("once for two"), "{found:?}");
 }
 
 #[test]
@@ -147,4 +148,40 @@ fn a_read_may_be_behind_other_processes_for_a_while_and_never_behind_its_own() {
     bad(&read(own, 30), "stale");
     good(&read(other, 30));
     bad(&read(other, 30 + STALE_NS), "stale");
+}
+
+#[test]
+fn a_cached_read_may_be_behind_what_was_there_before_several_processes_began() {
+    let [a, b] = TASK;
+    let read = |at: u64| {
+        let lines = format!("C {a} set s @10\nA {a} ok 0 @20\nC {b} get c @{at}\nA {b} ok 6 @{at}\n").into_bytes();
+        let history = History::merge(&[lines]).unwrap();
+        check(&state(&[("c", json!(7))]), &history, &state(&[("c", json!(7)), ("s", json!(a))]))
+    };
+    good(&read(30));
+    bad(&read(10 + STALE_NS), "stale");
+    let alone = [called(b, "get", "c"), acked(b, 6)];
+    bad(&wrong(json!(7), &alone, json!(7)), "stale");
+}
+
+#[test]
+fn what_a_read_has_shown_of_a_list_stays_and_is_not_old() {
+    let [a, b] = TASK;
+    let read = 7 << 28;
+    let append = [called(a, "append", "l"), acked(a, 0)];
+    let shown = |value: u64| [called(read, "last", "l"), acked(read, i64::try_from(value).unwrap())];
+    let then = |value| [&append[..], &shown(value)[..]].concat();
+    good(&wrong(json!([7]), &then(a), json!([7, a])));
+    bad(&wrong(json!([7]), &then(7), json!([7, a])), "stale");
+    bad(&wrong(json!([]), &then(0), json!([a])), "stale");
+    // Not answered, and shown: it must stay, and what comes later comes behind it.
+    let open = [&[called(b, "append", "l")][..], &shown(b)[..]].concat();
+    good(&wrong(json!([7]), &open, json!([7, b])));
+    bad(&wrong(json!([7]), &open, json!([7])), "LOST");
+    let later = [&open[..], &append[..]].concat();
+    good(&wrong(json!([7]), &later, json!([7, b, a])));
+    bad(&wrong(json!([7]), &later, json!([7, a, b])), "shown earlier");
+    // At the same time as the append: before it or after.
+    let beside = [called(a, "append", "l"), called(read, "last", "l"), acked(read, 7), acked(a, 0)];
+    good(&wrong(json!([7]), &beside, json!([7, a])));
 }
