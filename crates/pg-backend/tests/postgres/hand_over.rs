@@ -1,7 +1,7 @@
 //! Hand-over as the server sees it: who has lost its connection, what a beat costs, who can share, what is heard.
 
 use clawstore_core::backend::{
-    Backend, Beat, Fence, GiveBack, Hint, HoldLeases, Incarnation, LeaseAnswer, LeaseAsk, Peer,
+    Backend, Beat, Fence, GiveBack, Hint, HoldLeases, Incarnation, LeaseAnswer, LeaseAsk, PayloadSink, Peer,
 };
 use clawstore_testkit::postgres::Database;
 use tokio::sync::mpsc;
@@ -97,6 +97,12 @@ fn no_key_is_shared_while_a_server_lives_that_cannot() {
     });
 }
 
+fn messages_to(heard: mpsc::UnboundedSender<String>) -> PayloadSink {
+    Box::new(move |payload: &str| {
+        let _ = heard.send(payload.to_owned());
+    })
+}
+
 /// On the one connection that beats use: messages, and the hints for whatever the process is called now.
 #[test]
 fn hints_and_messages_are_heard_on_one_connection() {
@@ -112,12 +118,7 @@ fn hints_and_messages_are_heard_on_one_connection() {
                 let _ = heard.send(format!("{of} {hint:?}"));
             })
         };
-        let messages = {
-            let heard = heard.clone();
-            Box::new(move |payload: &str| {
-                let _ = heard.send(payload.to_owned());
-            })
-        };
+        let messages = messages_to(heard.clone());
         let mut first_name = leases.hear_hints(ME, hint_to("first"));
         let mut messages = backend.messages().unwrap().listen(messages);
         let mut expect = async |all: &[&str]| {
